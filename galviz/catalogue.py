@@ -1,0 +1,532 @@
+"""Where columns live: a catalogue is a folder of Parquet parts with a manifest.
+
+The manifest says everything that the rest of galviz needs to know of a survey: what each column is (its
+role, unit, UCD and description), which classes there are, which columns are features, what was done to make
+them. It is written last and renamed into place, so a folder without a manifest is not a catalogue.
+
+Columns that come later (probabilities, an embedding) lie in sidecar parts of the same row order; adding
+them writes a manifest of the next version and gives a new `Catalogue` value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from galviz import __version__
+from galviz.errors import CatalogueError, SelectionError
+from galviz.selection import RESERVED, Selection
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+Arrays = Mapping[str, NDArray[Any]]
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a catalogue.
+
+    `role` is one of id, position, magnitude, uncertainty, extinction, flag, truth, prediction, probability,
+    best_probability, embedding, redshift, morphology, colour, projection, simulation, other. `of_class` names
+    the class of a probability. `kind` is "number", "flag" or "class": a class column holds int8 codes into
+    `Manifest.classes`, -1 where unknown. A `formula` makes the column a derived one, computed when read.
+    """
+
+    name: str
+    dtype: str
+    role: str = "other"
+    unit: str = ""
+    ucd: str = ""
+    description: str = ""
+    system: str = ""
+    of_class: str = ""
+    scale: str = "linear"
+    label: str = ""
+    kind: str = "number"
+    formula: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name) or self.name in RESERVED:
+            raise CatalogueError(
+                f"{self.name!r} cannot name a column: use letters, digits and _, at most 64 characters."
+            )
+
+    @property
+    def title(self) -> str:
+        """The label with unit and photometric system, as it stands on an axis."""
+        notes = " ".join(part for part in (self.unit, self.system) if part)
+        return f"{self.label or self.name} [{notes}]" if notes else self.label or self.name
+
+
+@dataclass(frozen=True)
+class SourceClass:
+    """A class that a source can have: its name in the data, its words for a reader, its colour."""
+
+    name: str
+    label: str
+    plural: str
+    colour: str
+    safe_colour: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Parquet file of a catalogue: path relative to the catalogue, rows and SHA-256."""
+
+    path: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that were written together: the base columns, or a sidecar such as an embedding."""
+
+    name: str
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is known of a catalogue but its rows."""
+
+    name: str
+    title: str
+    survey: str
+    simulated: bool
+    classes: tuple[SourceClass, ...]
+    features: tuple[str, ...]
+    derived: tuple[Column, ...]
+    defaults: Mapping[str, Any]
+    groups: tuple[Group, ...]
+    created: str
+    version: int = 1
+    format: int = FORMAT
+    software: str = f"galviz {__version__}"
+    doi: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Number of sources."""
+        return sum(part.rows for part in self.groups[0].parts)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Every column by name, stored ones first, then those derived from columns that are present."""
+        stored = {column.name: column for group in self.groups for column in group.columns}
+        for column in self.derived:
+            if column.name not in stored and set(column.formula[1:]) <= set(stored):
+                stored[column.name] = column
+        return stored
+
+    def of_role(self, role: str) -> tuple[Column, ...]:
+        """The columns of a role, in file order."""
+        return tuple(column for column in self.columns.values() if column.role == role)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(entry.name for entry in self.classes)
+
+    @property
+    def class_column(self) -> Column | None:
+        """The column that says the class of a source: the prediction where there is one, else the truth."""
+        return next(iter((*self.of_role("prediction"), *self.of_role("truth"))), None)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; `class` also means the predicted class where no true one is known.
+
+        Raises SelectionError when there is none.
+        """
+        columns = self.columns
+        if name in columns:
+            return columns[name]
+        if name == "class" and self.class_column:
+            return self.class_column
+        raise SelectionError(f"The catalogue {self.name} has no column {name!r}; `galviz info` lists its columns.")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, default=list) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        raw = json.loads(text)
+        if raw.get("format") != FORMAT:
+            raise CatalogueError(f"is of format {raw.get('format')}, this galviz reads format {FORMAT}")
+        raw["classes"] = tuple(SourceClass(**entry) for entry in raw["classes"])
+        raw["derived"] = tuple(_column(entry) for entry in raw["derived"])
+        raw["features"] = tuple(raw["features"])
+        raw["groups"] = tuple(
+            Group(
+                group["name"],
+                tuple(_column(entry) for entry in group["columns"]),
+                tuple(Part(**part) for part in group["parts"]),
+                group["provenance"],
+            )
+            for group in raw["groups"]
+        )
+        manifest = cls(**raw)
+        manifest.check()
+        return manifest
+
+    def check(self) -> None:
+        """Raise CatalogueError, a clause that follows "The manifest FILE", when the parts do not fit together."""
+        rows = [[part.rows for part in group.parts] for group in self.groups]
+        if not rows or any(other != rows[0] for other in rows):
+            raise CatalogueError("lists parts of different lengths")
+        for group in self.groups:
+            for part in group.parts:
+                if Path(part.path).is_absolute() or ".." in Path(part.path).parts:
+                    raise CatalogueError(f"names a part outside the catalogue, {part.path}")
+        for column in self.columns.values():
+            np.dtype(column.dtype)
+            if column.formula and column.formula[0] not in FORMULAS:
+                raise CatalogueError(f"derives {column.name} by {column.formula[0]!r}, which this galviz does not know")
+
+
+def _column(raw: dict[str, Any]) -> Column:
+    return Column(**{**raw, "formula": tuple(raw.get("formula", ()))})
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A catalogue on disk at one version: cheap to make, hashable by place and version."""
+
+    path: Path
+    manifest: Manifest = dataclasses.field(compare=False)
+    digest: str = ""
+
+    @property
+    def rows(self) -> int:
+        return self.manifest.rows
+
+    @property
+    def parts(self) -> int:
+        """Number of parts; every group of columns has the same."""
+        return len(self.manifest.groups[0].parts)
+
+    def read_part(self, part: int, columns: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        """The columns of one part as NumPy arrays; classes as codes, derived columns computed."""
+        manifest = self.manifest
+        wanted = list(manifest.columns) if columns is None else [manifest.column(name).name for name in columns]
+        derived = {name: manifest.columns[name] for name in wanted if manifest.columns[name].formula}
+        needed = dict.fromkeys(
+            name for wish in wanted for name in (derived[wish].formula[1:] if wish in derived else (wish,))
+        )
+        stored: dict[str, NDArray[Any]] = {}
+        for group in manifest.groups:
+            names = [column.name for column in group.columns if column.name in needed]
+            if names:
+                stored.update(_read(self.path, group.parts[part], names))
+        if wrong := next((name for name in stored if stored[name].dtype != manifest.columns[name].dtype), None):
+            found, expected = stored[wrong].dtype, manifest.columns[wrong].dtype
+            raise CatalogueError(
+                f"{wrong} in part {part} of {self.path} is {found}, not {expected}; make the catalogue again."
+            )
+        return {name: _derive(derived[name], stored) if name in derived else stored[name] for name in wanted}
+
+    def read_frame(self, part: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The columns of one part as a data frame; classes as categories."""
+        arrays = self.read_part(part, columns)
+        names = list(arrays) if columns is None else list(columns)
+        return pd.DataFrame({name: self.labelled(name, arrays[self.manifest.column(name).name]) for name in names})
+
+    def labelled(self, column: str, values: NDArray[Any]) -> Any:
+        """Class codes as a categorical with the names of the classes; other values as they are."""
+        if self.manifest.column(column).kind != "class":
+            return values
+        names = pd.Index(self.manifest.class_names, dtype=object)
+        return pd.Categorical.from_codes(values, categories=names)
+
+    def frame(self, columns: Sequence[str] | None = None, selection: Selection | str | None = None) -> Any:
+        """The catalogue as a `dask.dataframe`, one partition a part, rows in file order.
+
+        `columns` None gives all; `selection` is a Selection or its text. Raises SelectionError for a name
+        that the manifest does not know.
+        """
+        chosen = as_selection(selection)
+        names = list(self.manifest.columns) if columns is None else list(columns)
+        for name in (*names, *chosen.columns):
+            self.manifest.column(name)
+        empty = pd.DataFrame(
+            {name: self.labelled(name, np.empty(0, self.manifest.column(name).dtype)) for name in names}
+        )
+        return dd.from_map(
+            _selected_part, range(self.parts), catalogue=self, columns=names, selection=chosen, meta=empty
+        )
+
+    def count(self, selection: Selection | str | None = None) -> int:
+        """The exact number of selected sources, read part by part."""
+        chosen = as_selection(selection)
+        if not chosen:
+            return self.rows
+        return sum(int(chosen.mask(self.read_frame(part, chosen.columns)).sum()) for part in range(self.parts))
+
+    def add_columns(
+        self,
+        name: str,
+        columns: Sequence[Column],
+        parts: Iterable[Arrays],
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Catalogue:
+        """Write sidecar columns, one mapping of arrays a part in order, and return the next version.
+
+        A sidecar of the same name is replaced. Nothing changes when `parts` raises or a part has another
+        number of rows.
+        """
+        taken = {c.name for g in self.manifest.groups if g.name != name for c in g.columns}
+        if clash := taken & {column.name for column in columns}:
+            raise CatalogueError(f"The catalogue {self.manifest.name} already has a column {sorted(clash)[0]!r}.")
+        version = self.manifest.version + 1
+        folder = self.path / "sidecars" / f"{name}-{version}"
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            written = []
+            for number, (arrays, part) in enumerate(zip(parts, self.manifest.groups[0].parts, strict=False)):
+                made = write_part(folder / f"part-{number:05d}.parquet", self.path, columns, arrays)
+                if made.rows != part.rows:
+                    raise CatalogueError(f"Part {number} of {name} has {made.rows} rows, expected {part.rows}.")
+                written.append(made)
+            if len(written) < self.parts:
+                raise CatalogueError(f"{name} has {len(written)} of {self.parts} parts.")
+            group = Group(name, tuple(columns), tuple(written), {**(provenance or {}), **_stamp()})
+            others = tuple(entry for entry in self.manifest.groups if entry.name != name)
+            manifest = dataclasses.replace(self.manifest, version=version, groups=(*others, group))
+            write_text(self.path / MANIFEST, manifest.to_json())
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        for old in self.manifest.groups:
+            if old.name == name:
+                shutil.rmtree((self.path / old.parts[0].path).parent, ignore_errors=True)
+        return open_catalogue(self.path)
+
+
+def _selected_part(part: int, catalogue: Catalogue, columns: list[str], selection: Selection) -> pd.DataFrame:
+    frame = catalogue.read_frame(part, list(dict.fromkeys((*columns, *selection.columns))))
+    if selection:
+        frame = frame[selection.mask(frame)]
+    return frame[columns]
+
+
+def _read(root: Path, part: Part, names: list[str]) -> dict[str, NDArray[Any]]:
+    path = root / part.path
+    try:
+        table = pq.read_table(path, columns=names, page_checksum_verification=True, memory_map=True)
+        arrays = {name: table.column(name).to_numpy() for name in names}
+    except (OSError, KeyError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise CatalogueError(f"Cannot read {path}: {reason}; make the catalogue again.") from error
+    if table.num_rows != part.rows:
+        raise CatalogueError(f"{path} has {table.num_rows} rows, not {part.rows}; make the catalogue again.")
+    return arrays
+
+
+def _derive(column: Column, stored: Arrays) -> NDArray[Any]:
+    kind, *names = column.formula
+    result: NDArray[Any] = FORMULAS[kind](*(stored[name] for name in names)).astype(column.dtype)
+    return result
+
+
+def _hammer(ra: NDArray[Any], dec: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Hammer equal-area projection, right ascension to the left and 180 degrees in the middle.
+
+    x in [-2, 2] and y in [-1, 1] (Calabretta & Greisen 2002, section 5.3, divided by sqrt 2).
+    """
+    half = np.radians(180.0 - ra) / 2
+    latitude = np.radians(dec)
+    scale = np.sqrt(1 + np.cos(latitude) * np.cos(half))
+    return 2 * np.cos(latitude) * np.sin(half) / scale, np.sin(latitude) / scale
+
+
+FORMULAS: dict[str, Callable[..., NDArray[Any]]] = {
+    "difference": lambda a, b: a - b,
+    "absolute_difference": lambda a, b: np.abs(a - b),
+    "maximum": lambda *values: np.fmax.reduce(values),
+    "hammer_x": lambda ra, dec: _hammer(ra, dec)[0],
+    "hammer_y": lambda ra, dec: _hammer(ra, dec)[1],
+}
+
+
+def as_selection(selection: Selection | str | None) -> Selection:
+    """A Selection, its text or None, as a Selection."""
+    if selection is None:
+        return Selection()
+    return Selection.parse(selection) if isinstance(selection, str) else selection
+
+
+def open_catalogue(path: str | os.PathLike[str]) -> Catalogue:
+    """Open the catalogue in the folder `path`; reads the manifest only.
+
+    Raises CatalogueError when there is no manifest, or it cannot be read, or a part is missing.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise CatalogueError(f"There is no catalogue at {folder}: no such folder; make one with `galviz demo`.")
+    file = folder / MANIFEST
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise CatalogueError(
+            f"{folder} is not a catalogue: it has no {MANIFEST}; make one with `galviz ingest` or `galviz simulate`."
+        ) from None
+    except OSError as error:
+        raise CatalogueError(f"Cannot read {file}: {error.strerror}.") from error
+    try:
+        manifest = Manifest.from_json(data.decode())
+    except CatalogueError as error:
+        raise CatalogueError(f"The manifest {file} {error}; make the catalogue again.") from None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise CatalogueError(f"The manifest {file} is damaged ({error!r}); make the catalogue again.") from error
+    for group in manifest.groups:
+        for part in group.parts:
+            if not (folder / part.path).is_file():
+                raise CatalogueError(f"The catalogue {folder} lacks {part.path}; make the catalogue again.")
+    return Catalogue(folder.resolve(), manifest, hashlib.sha256(data).hexdigest())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the new one, whatever happens.
+
+    Raises CatalogueError when it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> CatalogueError:
+    """The sentence for a full disk, a missing permission and their like."""
+    reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split()).rstrip(".")
+    return CatalogueError(f"Cannot write {path}: {reason}; make room or choose another folder, and run it again.")
+
+
+def write_part(path: Path, root: Path, columns: Sequence[Column], arrays: Arrays) -> Part:
+    """Write one Parquet part with page checksums and return its entry for the manifest.
+
+    Raises CatalogueError when the arrays are not those of `columns` or the disk is full.
+    """
+    names = [column.name for column in columns]
+    if missing := set(names) ^ set(arrays):
+        raise CatalogueError(f"The part {path.name} and its columns do not agree on {sorted(missing)}.")
+    table = pa.table({c.name: np.ascontiguousarray(arrays[c.name], dtype=c.dtype) for c in columns})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(
+            table, path, compression="zstd", compression_level=1, write_page_checksum=True, use_dictionary=False
+        )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return Part(str(path.relative_to(root)), table.num_rows, digest)
+
+
+def _stamp() -> dict[str, str]:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"software": f"galviz {__version__}", "date": now}
+
+
+@dataclass
+class CatalogueWriter:
+    """Write a new catalogue: parts from any thread, then the manifest, then one rename.
+
+    Use as a context manager; when the block raises, nothing is left at `path`.
+    """
+
+    path: Path
+    columns: tuple[Column, ...]
+    manifest: Manifest
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        self.path = Path(os.path.abspath(self.path))
+        if self.path.exists() and not self.overwrite:
+            raise CatalogueError(f"{self.path} exists already; choose another folder or say --overwrite.")
+        if self.path.exists() and not self.path.is_dir():
+            raise CatalogueError(f"{self.path} is a file and is not overwritten; choose another folder.")
+        if self.path.exists() and any(self.path.iterdir()) and not (self.path / MANIFEST).is_file():
+            raise CatalogueError(f"{self.path} is not a catalogue and is not overwritten; choose another folder.")
+        self._folder = self.path.with_name(f".{self.path.name}.partial")
+        self._parts: dict[int, Part] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> CatalogueWriter:
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        return self
+
+    def write(self, number: int, arrays: Arrays) -> None:
+        """Write part `number`; the numbers of all parts are 0, 1, 2 ... in row order when the block ends."""
+        part = write_part(self._folder / "parts" / f"part-{number:05d}.parquet", self._folder, self.columns, arrays)
+        with self._lock:
+            self._parts[number] = part
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _finish(self) -> None:
+        if missing := set(range(len(self._parts))) - set(self._parts):
+            raise CatalogueError(f"The catalogue {self.path} lacks part {min(missing)}; nothing was written.")
+        parts = tuple(self._parts[number] for number in range(len(self._parts)))
+        provenance = {**self.manifest.groups[0].provenance, **_stamp()} if self.manifest.groups else _stamp()
+        group = Group("base", self.columns, parts, provenance)
+        manifest = dataclasses.replace(self.manifest, groups=(group,))
+        if manifest.rows == 0:
+            raise CatalogueError(f"No row is left for the catalogue {self.path}; nothing was written.")
+        write_text(self._folder / MANIFEST, manifest.to_json())
+        old = self.path.with_name(f".{self.path.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        try:
+            if self.path.exists():
+                os.replace(self.path, old)
+            os.replace(self._folder, self.path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def blocks(rows: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` rows that cover `rows`."""
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
+def new_manifest(name: str, survey: str, provenance: Mapping[str, Any], **fields: Any) -> Manifest:
+    """A manifest for a catalogue that is about to be written; `fields` are those of `Manifest`."""
+    group = Group("base", (), (), provenance)
+    return Manifest(name=name, survey=survey, groups=(group,), created=_stamp()["date"], **fields)
