@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import resource
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +60,14 @@ def write_catalogue(
         for number in range(parts):
             writer.write(number, {name: piece[number] for name, piece in pieces.items()})
     return open_catalogue(path)
+
+
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """A disk on which no file grows beyond `size` bytes; not a fixture, since pytest itself writes to files."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from hypothesis import strategies as st
 from galviz.catalogue import Catalogue, CatalogueWriter, Column, Manifest, blocks, new_manifest, open_catalogue
 from galviz.errors import CatalogueError, SelectionError
 from galviz.selection import Selection
-from tests.samples import CLASSES, COLUMNS, random_arrays, write_catalogue
+from tests.samples import CLASSES, COLUMNS, random_arrays, small_disk, write_catalogue
 
 ARRAYS = random_arrays(1000)
 
@@ -30,15 +29,6 @@ ARRAYS = random_arrays(1000)
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Catalogue:
     return write_catalogue(tmp_path / "cat", ARRAYS)
-
-
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """A disk on which no file can be larger than 8 kB."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def refuses(work: Callable[[], Any], words: str) -> None:
@@ -217,12 +207,13 @@ def test_what_is_not_a_catalogue_is_never_overwritten(tmp_path: Path) -> None:
     refuses(lambda: write(tmp_path / "letter.txt" / "cat").__enter__(), "Cannot write")
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, small_disk: None) -> None:
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     def fill() -> None:
         with write(tmp_path / "cat") as writer:
             writer.write(0, {"x": np.random.default_rng(0).normal(size=100_000)})
 
-    refuses(fill, "Cannot write .*; make room")
+    with small_disk(8192):
+        refuses(fill, "Cannot write .*; make room")
     assert list(tmp_path.iterdir()) == []
 
 

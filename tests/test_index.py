@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from galviz.catalogue import Catalogue, Column, open_catalogue
 from galviz.errors import CatalogueError, StaleIndexError
 from galviz.index import Index, build_index, has_index, indexed_columns, open_index
-from tests.samples import random_arrays, write_catalogue
+from tests.samples import random_arrays, small_disk, write_catalogue
 
 ARRAYS = random_arrays(1000)
 
@@ -147,13 +146,8 @@ def test_an_index_built_again_replaces_the_one_in_memory(catalogue: Catalogue) -
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_no_index(catalogue: Catalogue) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, limits[1]))
-    try:
-        with pytest.raises(CatalogueError, match=r"Cannot write .*; make room"):
-            build_index(catalogue)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with small_disk(6000), pytest.raises(CatalogueError, match=r"Cannot write .*; make room"):
+        build_index(catalogue)
     assert list((catalogue.path / "index").iterdir()) == []
     refuses(catalogue, "is stale or unfinished")
 

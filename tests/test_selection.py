@@ -117,9 +117,12 @@ def test_flags_and_texts_are_compared_as_what_they_are() -> None:
 
 
 def test_a_strict_threshold_leaves_out_what_a_float32_column_stores_for_it() -> None:
-    rows = frame(p=np.array([0.9, 0.905], np.float32))
-    assert Selection.parse("p > 0.9").mask(rows).tolist() == [False, True]
-    assert Selection.parse("p <= 0.9").mask(rows).tolist() == [True, False]
+    # As float32, 0.8 is stored a little above and 0.9 a little below.
+    rows = frame(p=np.array([0.8, 0.9], np.float32))
+    assert Selection.parse("p > 0.8").mask(rows).tolist() == [False, True]
+    assert Selection.parse("p <= 0.8").mask(rows).tolist() == [True, False]
+    assert Selection.parse("p >= 0.9").mask(rows).tolist() == [False, True]
+    assert Selection.parse("p in [0.8, 0.9]").mask(rows).all()
 
 
 points = st.lists(st.tuples(st.floats(0, 360), st.floats(-90, 90)), min_size=1, max_size=20)

@@ -1,0 +1,277 @@
+"""Selection to a file with its provenance inside: what was selected, of which catalogue, by which model, when.
+
+Files are written chunk by chunk under a temporary name and renamed into place. An exporter is one entry in
+`EXPORTERS`, by suffix.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from galviz import __version__
+from galviz.catalogue import Catalogue, Column, as_selection, blocks
+from galviz.disk import room
+from galviz.errors import GalvizError
+from galviz.progress import Progress, silent
+from galviz.selection import Selection
+
+_CHUNK = 50_000  # rows in memory as text
+_BYTES_A_VALUE = 12  # of text, roughly; the binary formats need less
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What an exporter writes: `rows` rows of `columns`, in chunks, and the provenance as words by keyword.
+
+    A chunk maps names to arrays of one length; class columns hold names as text, empty where unknown.
+    """
+
+    columns: tuple[Column, ...]
+    rows: int
+    chunks: Iterator[dict[str, NDArray[Any]]]
+    provenance: dict[str, str]
+    width: int  # of the longest class name
+
+
+def export(
+    catalogue: Catalogue,
+    selection: Selection | str | None,
+    path: str | os.PathLike[str],
+    columns: Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> int:
+    """Write the selected sources to `path`, in the format of its suffix, and return their number.
+
+    `columns` None gives every stored column; derived ones such as colours are written when named. An existing
+    file is replaced, whole or not at all. Raises GalvizError for a suffix that is not one of EXPORTERS or a full
+    disk, SelectionError for a column that the catalogue does not have.
+    """
+    target = Path(path)
+    exporter = EXPORTERS.get(target.suffix.lower())
+    if exporter is None:
+        raise GalvizError(f"Cannot export to {target.name}: the suffix must be one of {', '.join(EXPORTERS)}.")
+    chosen = as_selection(selection)
+    wanted = _columns(catalogue, columns)
+    rows = catalogue.count(chosen)
+    chunks = _chunks(catalogue, chosen, wanted, rows, progress)
+    width = max((len(name) for name in catalogue.manifest.class_names), default=1)
+    sheet = Sheet(wanted, rows, chunks, provenance(catalogue, chosen, rows), width)
+    with room(target, rows * len(wanted) * _BYTES_A_VALUE):
+        _write(exporter, sheet, target)
+    return rows
+
+
+def _write(exporter: Callable[[Sheet, BinaryIO], None], sheet: Sheet, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with temporary.open("wb") as file:
+            exporter(sheet, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _columns(catalogue: Catalogue, names: Sequence[str] | None) -> tuple[Column, ...]:
+    manifest = catalogue.manifest
+    if names is None:
+        return tuple(column for column in manifest.columns.values() if not column.formula)
+    if not names:
+        raise GalvizError("An export needs at least one column.")
+    return tuple(dict.fromkeys(manifest.column(name) for name in names))
+
+
+def provenance(catalogue: Catalogue, selection: Selection, rows: int) -> dict[str, str]:
+    """Where the rows of an export come from, in words by keyword."""
+    manifest = catalogue.manifest
+    models = [str(group.provenance["model"]["id"]) for group in manifest.groups if "model" in group.provenance]
+    return {
+        "catalogue": manifest.name,
+        "title": manifest.title,
+        "version": str(manifest.version),
+        "simulated": "yes" if manifest.simulated else "no",
+        "selection": str(selection) or "every source",
+        "rows": str(rows),
+        **({"doi": manifest.doi} if manifest.doi else {}),
+        **({"model": ", ".join(models)} if models else {}),
+        "software": f"galviz {__version__}",
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _chunks(
+    catalogue: Catalogue, selection: Selection, columns: tuple[Column, ...], rows: int, progress: Progress
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """The selected rows part by part, class codes as names."""
+    names = [column.name for column in columns]
+    labels = np.array([*catalogue.manifest.class_names, ""], dtype=object)  # the last one for the code -1
+    done = 0
+    for part in range(catalogue.parts):
+        frame = catalogue.read_frame(part, selection.columns)
+        size = catalogue.manifest.groups[0].parts[part].rows
+        chosen = np.flatnonzero(selection.mask(frame, rows=size))
+        arrays = catalogue.read_part(part, names) if len(chosen) else {}
+        for block in blocks(len(chosen), _CHUNK):
+            here = chosen[block]
+            yield {
+                column.name: labels[arrays[column.name][here]] if column.kind == "class" else arrays[column.name][here]
+                for column in columns
+            }
+            done += len(here)
+            progress(done / rows, f"{done:,} of {rows:,} sources written")
+    progress(1.0, f"{done:,} of {rows:,} sources written")
+
+
+def _schema(sheet: Sheet) -> Any:
+    types = [pa.string() if column.kind == "class" else pa.from_numpy_dtype(column.dtype) for column in sheet.columns]
+    notes = [{"unit": column.unit, "ucd": column.ucd, "description": column.description} for column in sheet.columns]
+    fields = [
+        pa.field(column.name, kind, metadata=note)
+        for column, kind, note in zip(sheet.columns, types, notes, strict=True)
+    ]
+    return pa.schema(fields, metadata=sheet.provenance)
+
+
+def _table(chunk: dict[str, NDArray[Any]], schema: Any) -> Any:
+    """A chunk as an Arrow table; missing numbers and unknown classes become null."""
+    arrays = []
+    for field in schema:
+        values = chunk[field.name]
+        if pa.types.is_string(field.type):
+            arrays.append(pa.array(values, field.type, mask=values == ""))
+        else:
+            arrays.append(pa.array(values, field.type, from_pandas=True))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def write_csv(sheet: Sheet, file: BinaryIO) -> None:
+    """Comma-separated values: comment lines with the provenance, then a header, then the rows."""
+    for key, value in sheet.provenance.items():
+        file.write(f"# {key}: {' '.join(value.split())}\n".encode())
+    units = ", ".join(f"{column.name} [{column.unit}]" for column in sheet.columns if column.unit)
+    file.write(f"# units: {units}\n".encode())
+    schema = _schema(sheet)
+    options = pa.csv.WriteOptions(quoting_style="needed", quoting_header="none")
+    with pa.csv.CSVWriter(file, schema, write_options=options) as writer:
+        for chunk in sheet.chunks:
+            writer.write_table(_table(chunk, schema))
+
+
+def write_parquet(sheet: Sheet, file: BinaryIO) -> None:
+    """Parquet with page checksums; the provenance is the metadata of the file, units and UCDs that of the columns."""
+    schema = _schema(sheet)
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
+        for chunk in sheet.chunks:
+            writer.write_table(_table(chunk, schema))
+
+
+def write_fits(sheet: Sheet, file: BinaryIO) -> None:
+    """A FITS binary table; the provenance is HISTORY of both headers, UCDs are TUCDn."""
+    kind = np.dtype([(column.name, _fits_type(column, sheet.width)) for column in sheet.columns])
+    on_disk = np.dtype([(name, "S1" if kind[name].kind == "b" else kind[name]) for name in kind.names or ()])
+    primary, table = fits.PrimaryHDU(), fits.BinTableHDU(np.zeros(0, kind), name="SOURCES")
+    primary.header["SIMULATD"] = (sheet.provenance["simulated"] == "yes", "sources are simulated")
+    primary.header["ORIGIN"] = sheet.provenance["software"]
+    for key, value in sheet.provenance.items():
+        for header in (primary.header, table.header):
+            header.add_history(f"{key}: {' '.join(value.split())}".encode("ascii", "replace").decode())
+    for number, column in enumerate(sheet.columns, start=1):
+        if column.unit:
+            table.header.set(f"TUNIT{number}", column.unit, after=f"TFORM{number}")
+        if column.ucd:
+            table.header.set(f"TUCD{number}", column.ucd, after=f"TFORM{number}")
+    table.header["NAXIS2"] = sheet.rows
+    file.write(primary.header.tostring().encode("ascii"))
+    file.write(table.header.tostring().encode("ascii"))
+    for chunk in sheet.chunks:
+        rows = np.empty(len(chunk[sheet.columns[0].name]), on_disk)
+        for column in sheet.columns:
+            rows[column.name] = _fits_values(column, chunk[column.name])
+        file.write(rows.tobytes())
+    file.write(b"\0" * (-sheet.rows * kind.itemsize % 2880))
+
+
+def _fits_type(column: Column, width: int) -> str:
+    if column.kind == "class":
+        return f"S{width}"
+    kind = np.dtype(column.dtype)
+    return ">i2" if kind == np.int8 else kind.newbyteorder(">").str
+
+
+def _fits_values(column: Column, values: NDArray[Any]) -> NDArray[Any]:
+    if column.kind == "class":
+        return values.astype(str).astype("S")
+    return np.where(values, b"T", b"F") if values.dtype.kind == "b" else values
+
+
+_VOTABLE_TYPES = {
+    "b1": "boolean",
+    "i1": "short",
+    "i2": "short",
+    "i4": "int",
+    "i8": "long",
+    "f4": "float",
+    "f8": "double",
+}
+
+
+def write_votable(sheet: Sheet, file: BinaryIO) -> None:
+    """VOTable 1.4 with TABLEDATA; the provenance stands in INFO elements."""
+    file.write(
+        b'<?xml version="1.0" encoding="UTF-8"?>\n'
+        b'<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n<RESOURCE type="results">\n'
+    )
+    for key, value in sheet.provenance.items():
+        file.write(f"<INFO name={quoteattr(key)} value={quoteattr(value)}/>\n".encode())
+    file.write(f'<TABLE name="sources" nrows="{sheet.rows}">\n'.encode())
+    for column in sheet.columns:
+        file.write(_field(column).encode())
+    file.write(b"<DATA><TABLEDATA>\n")
+    for chunk in sheet.chunks:
+        cells = [_cells(chunk[column.name]) for column in sheet.columns]
+        rows = ("</TD><TD>".join(row) for row in zip(*cells, strict=True))
+        file.write("".join(f"<TR><TD>{row}</TD></TR>\n" for row in rows).encode())
+    file.write(b"</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
+
+
+def _field(column: Column) -> str:
+    kind = 'datatype="char" arraysize="*"'
+    if column.kind != "class":
+        kind = f'datatype="{_VOTABLE_TYPES[np.dtype(column.dtype).str[1:]]}"'
+    unit = f" unit={quoteattr(column.unit)}" if column.unit else ""
+    ucd = f" ucd={quoteattr(column.ucd)}" if column.ucd else ""
+    words = f"<DESCRIPTION>{escape(column.description)}</DESCRIPTION>" if column.description else ""
+    return f"<FIELD name={quoteattr(column.name)} {kind}{unit}{ucd}>{words}</FIELD>\n"
+
+
+def _cells(values: NDArray[Any]) -> list[str]:
+    """Values as text of the shortest form that reads back equal; a missing number is empty."""
+    if values.dtype.kind == "f":
+        return ["" if value != value else str(value) for value in values]
+    if values.dtype.kind == "b":
+        return ["T" if value else "F" for value in values]
+    return [escape(str(value)) for value in values.tolist()]
+
+
+EXPORTERS: dict[str, Callable[[Sheet, BinaryIO], None]] = {
+    ".csv": write_csv,
+    ".parquet": write_parquet,
+    ".fits": write_fits,
+    ".vot": write_votable,
+    ".xml": write_votable,
+}
