@@ -1,0 +1,1 @@
+"""The application: composes what the library computes, and computes nothing itself."""

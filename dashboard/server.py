@@ -1,0 +1,159 @@
+"""The server: the page, /health and /export/<name>.
+
+`galviz serve` calls `serve`. `panel serve dashboard/app.py --plugins dashboard.server` adds the two routes to
+a server that Panel starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, RequestHandler
+
+from dashboard.app import create_app, settings_from_environment
+from dashboard.state import Look, Settings
+from dashboard.tasks import WORKING, words
+from dashboard.views import VIEWS, Backdrop, Bars, Counts, Picture
+from galviz.catalogue import open_catalogue
+from galviz.draw import Viewport, column_range
+from galviz.errors import GalvizError
+from galviz.export import EXPORTERS, export
+from galviz.index import open_index
+from galviz.selection import Polygon, Selection
+
+log = logging.getLogger("galviz")
+CHUNK = 1 << 20
+
+
+class Readiness:
+    """Whether the first picture can be drawn; warming up compiles the loops and reads the index once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.state, self.message = 503, "warming up"
+
+    def warm(self) -> None:
+        """Draw one small picture of every kind; afterwards /health answers 200, or 503 with the reason."""
+        try:
+            _draw_once(self.settings)
+        except GalvizError as error:
+            self.message = words(error)
+            log.error("%s", self.message)
+        else:
+            self.state, self.message = 200, "ready"
+
+
+def _draw_once(settings: Settings) -> None:
+    catalogue = open_catalogue(settings.catalogue)
+    open_index(catalogue)
+    for name, planes in ((view.name, view.planes(catalogue.manifest)) for view in VIEWS):
+        for plane in planes.values():
+            x, y = column_range(catalogue, plane.x), column_range(catalogue, plane.y)
+            view = Viewport(plane.x, plane.y, x, y, 64, 48)
+            brush = Polygon(plane.x, plane.y, ((x[0], y[0]), (x[1], y[0]), (x[1], y[1])))
+            selection = Selection().choose(name, brush)
+            for look in (Look(), Look("count"), Look("mean", plane.x)):
+                Picture(catalogue, selection, view, look, "dark").compute()
+            Backdrop(catalogue, view, "dark").compute()
+            Bars(catalogue, selection, plane.x, (0.0, 0.5, 1.0)).compute()
+            Counts(catalogue, selection).compute()
+
+
+class HealthHandler(RequestHandler):
+    """GET /health: 200 with JSON once data can be drawn, 503 before."""
+
+    def initialize(self, readiness: Readiness) -> None:
+        self.readiness = readiness
+
+    def get(self) -> None:
+        self.set_status(self.readiness.state)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"ready": self.readiness.state == 200, "status": self.readiness.message}))
+
+
+class ExportHandler(RequestHandler):
+    """GET /export/NAME.SUFFIX?where=EXPRESSION: the selected sources as a file, made off the event loop."""
+
+    def initialize(self, settings: Settings) -> None:
+        self.shown = settings  # `settings` is taken: tornado's own
+
+    async def get(self, name: str) -> None:
+        suffix = Path(name).suffix
+        if suffix not in EXPORTERS:
+            raise HTTPError(404, reason=f"no export as {suffix or 'nothing'}")
+        with tempfile.TemporaryDirectory(prefix="galviz-") as folder:
+            path = Path(folder) / f"export{suffix}"
+            try:
+                await asyncio.wrap_future(WORKING.submit(self._write, path))
+            except GalvizError as error:
+                self.set_status(400)
+                self.set_header("Content-Type", "text/plain; charset=utf-8")
+                await self.finish(words(error))
+                return
+            await self._send(path, name)
+
+    def _write(self, path: Path) -> None:
+        columns = self.get_query_argument("columns", "")
+        catalogue = open_catalogue(self.shown.catalogue)
+        selection = Selection.parse(self.get_query_argument("where", ""))
+        export(catalogue, selection, path, columns=columns.split(",") if columns else None)
+
+    async def _send(self, path: Path, name: str) -> None:
+        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Content-Disposition", f'attachment; filename="{safe}"')
+        self.set_header("Content-Length", str(path.stat().st_size))
+        with path.open("rb") as file:
+            try:
+                while chunk := file.read(CHUNK):
+                    self.write(chunk)
+                    await self.flush()
+            except StreamClosedError:
+                log.info("the download of %s was broken off", safe)
+
+
+def routes(settings: Settings) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """The routes beside the page, and a thread that warms the server up."""
+    readiness = Readiness(settings)
+    threading.Thread(target=readiness.warm, name="warm-up", daemon=True).start()
+    return [
+        (r"/health", HealthHandler, {"readiness": readiness}),
+        (r"/export/([^/]{1,100})", ExportHandler, {"settings": settings}),
+    ]
+
+
+def serve(
+    catalogue: Path, labelled: Path | None = None, port: int = 5006, address: str = "127.0.0.1",
+) -> None:  # fmt: skip
+    """Serve the page of a catalogue until interrupted; raises GalvizError before listening if it cannot be opened."""
+    open_index(open_catalogue(catalogue))
+    settings = Settings(Path(catalogue), Path(labelled) if labelled else None, routes=True)
+    origins = [f"{host}:{port}" for host in {address, "127.0.0.1", "localhost"}]
+    pn.serve(
+        {"/": lambda: create_app(settings)}, port=port, address=address, websocket_origin=origins, show=False,
+        verbose=False, title="galviz", extra_patterns=routes(settings), loop=IOLoop.current(),
+        unused_session_lifetime_milliseconds=60_000, check_unused_sessions_milliseconds=20_000,
+    )  # fmt: skip
+
+
+def _plugin_routes() -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    os.environ["GALVIZ_ROUTES"] = "1"
+    return routes(settings_from_environment())
+
+
+def __getattr__(name: str) -> Any:
+    # `panel serve --plugins` reads ROUTES; making it warms the server up, which `serve` does by itself.
+    if name == "ROUTES":
+        return _plugin_routes()
+    raise AttributeError(name)

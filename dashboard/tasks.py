@@ -1,0 +1,143 @@
+"""Long work off the event loop: newest wins for drawing; progress, cancel and words for the rest.
+
+The event loop serves every session of the server, so nothing that takes longer than a few milliseconds runs
+on it. Results come back through `add_next_tick_callback`, the one call of Bokeh that is safe from a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import panel as pn
+import param
+from bokeh.document import Document
+
+from galviz.errors import Cancelled, GalvizError
+
+log = logging.getLogger("galviz")
+
+DRAWING = ThreadPoolExecutor(2, thread_name_prefix="draw")
+WORKING = ThreadPoolExecutor(2, thread_name_prefix="work")
+REPORT_EVERY = 0.2
+
+
+def words(error: BaseException) -> str:
+    """An error as a sentence for the page; what was not foreseen goes to the log in full."""
+    if isinstance(error, GalvizError):
+        return str(error)
+    log.error("unexpected error", exc_info=error)
+    return f"Something went wrong that should not ({type(error).__name__}: {error}); the server's log says more."
+
+
+class Newest:
+    """One worker a session in which the newest request wins.
+
+    `work(request)` runs in a thread, one call at a time; `show(request, result)` runs on the event loop as soon
+    as it is done. Of the requests that come meanwhile only the newest is worked on next, so a slider that is
+    being dragged shows where it was a moment ago and never falls further behind.
+    """
+
+    def __init__(
+        self, work: Callable[[Any], Any], show: Callable[[Any, Any], None], fail: Callable[[str], None],
+        busy: Callable[[bool], None],
+    ) -> None:  # fmt: skip
+        self._work, self._show, self._fail, self._busy = work, show, fail, busy
+        self._document: Document | None = pn.state.curdoc
+        self._waiting: list[Any] = []
+        self._running = False
+
+    def ask(self, request: Any) -> None:
+        """Ask for `request`; called on the event loop."""
+        self._waiting = [request]
+        if not self._running:
+            self._running = True
+            self._busy(True)
+            self._start()
+
+    def _start(self) -> None:
+        request = self._waiting.pop()
+        future = DRAWING.submit(self._work, request)
+        future.add_done_callback(lambda done: soon(self._document, partial(self._finish, request, done)))
+
+    def _finish(self, request: Any, done: Future[Any]) -> None:
+        error = done.exception()
+        if error is None:
+            self._show(request, done.result())
+        if self._waiting:
+            self._start()
+            return
+        self._running = False
+        self._busy(False)
+        if error is not None:
+            self._fail(words(error))
+
+
+def soon(document: Document | None, callback: Callable[[], None]) -> None:
+    """Run `callback` on the event loop of the session, from any thread; at once where there is no session."""
+    if document is None:
+        callback()
+    elif document.session_context is None or not document.session_context.destroyed:
+        document.add_next_tick_callback(callback)
+
+
+class Task(param.Parameterized):
+    """A long piece of work of one session: start it, watch `state`, `fraction` and `message`, cancel it.
+
+    `state` is idle, running, done, failed or cancelled. A task that is started again while it runs is refused.
+    """
+
+    state = param.Selector(default="idle", objects=["idle", "running", "done", "failed", "cancelled"])
+    fraction = param.Number(default=0.0, bounds=(0, 1))
+    message = param.String(default="")
+    result = param.Parameter(default=None)
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self._document: Document | None = pn.state.curdoc
+        self._cancel = threading.Event()
+        self._reported = 0.0
+
+    def start(self, work: Callable[[Callable[[float, str], None]], Any]) -> bool:
+        """Run `work(progress)` in a thread; `progress(fraction, words)` raises Cancelled after `cancel`."""
+        if self.state == "running":
+            return False
+        self._cancel.clear()
+        self.param.update(state="running", fraction=0.0, message="", result=None)
+        WORKING.submit(self._run, work)
+        return True
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next report of progress."""
+        self._cancel.set()
+
+    def _run(self, work: Callable[[Callable[[float, str], None]], Any]) -> None:
+        try:
+            result = work(self._progress)
+        except Cancelled:
+            self._soon(state="cancelled", message="Cancelled; nothing was changed.")
+        except Exception as error:  # the one place where any error becomes words on the page
+            self._soon(state="failed", message=words(error))
+        else:
+            self._soon(result=result, state="done", fraction=1.0, message="")
+
+    def _progress(self, fraction: float, message: str) -> None:
+        if self._cancel.is_set():
+            raise Cancelled("Cancelled.")
+        now = time.monotonic()
+        if now - self._reported >= REPORT_EVERY:
+            self._reported = now
+            self._soon(fraction=min(max(fraction, 0.0), 1.0), message=message)
+
+    def _soon(self, **values: Any) -> None:
+        soon(self._document, partial(self._apply, values))
+
+    def _apply(self, values: dict[str, Any]) -> None:
+        if self.state != "running" and "state" not in values:
+            return
+        self.param.update(**values)

@@ -1,0 +1,201 @@
+"""Views: what a drag asks for, what is drawn, and that an unchanged view is not drawn again."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from dashboard.explore import Explore
+from dashboard.state import Look, Plane, Session
+from dashboard.views import (
+    Backdrop,
+    Bars,
+    Counts,
+    HistogramView,
+    Picture,
+    PlaneView,
+    _spread,
+    brush_clause,
+    default_planes,
+)
+from galviz.catalogue import Catalogue
+from galviz.draw import Viewport
+from galviz.selection import Box, OneOf, Polygon, Range, Selection
+
+VIEW = Viewport("umap_x", "umap_y", (-12, 12), (-12, 12), 80, 60)
+
+
+def alpha(pixels: np.ndarray) -> np.ndarray:
+    return pixels >> 24
+
+
+def sized(view: PlaneView, width: int = 300, height: int = 200) -> PlaneView:
+    """A view whose plot the browser has laid out."""
+    view._resized("inner_width", 0, width)
+    view._resized("inner_height", 0, height)
+    return view
+
+
+@pytest.fixture
+def plane(session: Session) -> PlaneView:
+    view = PlaneView("umap", session, lambda: None)
+    view.follow()
+    return view
+
+
+def test_a_box_and_a_lasso_become_clauses() -> None:
+    plane = Plane("a", "b")
+    box = brush_clause(plane, {"type": "rect", "x0": 3, "x1": 1, "y0": 2, "y1": 5})
+    assert box == Box("a", "b", 1.0, 3.0, 2.0, 5.0)
+    lasso = brush_clause(plane, {"type": "poly", "x": [0, 1, 0.5], "y": [0, 0, 1]})
+    assert lasso == Polygon("a", "b", ((0.0, 0.0), (1.0, 0.0), (0.5, 1.0)))
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"type": "rect", "x0": 1, "x1": 1, "y0": 0, "y1": 2},
+        {"type": "poly", "x": [0, 1], "y": [0, 1]},
+        {"type": "poly", "x": [0, 1, float("nan")], "y": [0, 1, 2]},
+        {"type": "point", "x": 0, "y": 0},
+    ],
+)
+def test_a_mere_click_is_no_brush(geometry: dict[str, object]) -> None:
+    assert brush_clause(Plane("a", "b"), geometry) is None
+
+
+def test_a_long_lasso_is_thinned() -> None:
+    turn = np.linspace(0, 6, 5000)
+    clause = brush_clause(Plane("a", "b"), {"type": "poly", "x": np.cos(turn), "y": np.sin(turn)})
+    assert isinstance(clause, Polygon)
+    assert 300 < len(clause.vertices) <= 400
+
+
+def test_a_view_without_size_asks_for_nothing(plane: PlaneView) -> None:
+    assert plane.requests() == {}
+
+
+def test_a_view_leaves_its_own_brush_out(plane: PlaneView, session: Session) -> None:
+    sized(plane)
+    session.choose("umap", Box("umap_x", "umap_y", 0, 1, 0, 1))
+    session.choose("psf_r", Range("psf_r", high=20))
+    front = plane.requests()["umap front"]
+    assert front.selection == Selection((("psf_r", Range("psf_r", high=20)),))
+    assert (front.view.width, front.view.height) == (300, 200)
+
+
+def test_grey_lies_under_a_selection_only(plane: PlaneView, session: Session) -> None:
+    sized(plane)
+    assert plane.requests()["umap back"] is None
+    session.choose("psf_r", Range("psf_r", high=20))
+    assert isinstance(plane.requests()["umap back"], Backdrop)
+
+
+def test_pixels_are_painted_where_sources_are(catalogue: Catalogue) -> None:
+    everything = Picture(catalogue, Selection(), VIEW, Look(), "dark").compute()
+    assert everything.pixels.shape == (60, 80)
+    assert np.count_nonzero(alpha(everything.pixels)) > 300
+    nothing = Picture(catalogue, Selection.parse("psf_r < -99"), VIEW, Look(), "dark").compute()
+    assert not alpha(nothing.pixels).any()
+
+
+def test_a_class_has_its_colour(catalogue: Catalogue) -> None:
+    only = Picture(catalogue, Selection.parse("class_pred == 'QSO'"), VIEW, Look(), "dark").compute()
+    painted = only.pixels[alpha(only.pixels) > 0]
+    seen = np.stack([painted & 255, painted >> 8 & 255, painted >> 16 & 255]).astype(int)
+    # Sources that grow over each other are rounded when they are composed.
+    assert np.abs(seen.T - (0xFF, 0x69, 0xB4)).max() <= 2
+
+
+@pytest.mark.parametrize("look", [Look("mean", "p_quasar"), Look("spread", "psf_r"), Look("count")])
+def test_values_have_a_colour_bar(catalogue: Catalogue, look: Look) -> None:
+    shaded = Picture(catalogue, Selection(), VIEW, look, "light").compute()
+    assert np.isfinite([shaded.low, shaded.high]).all()
+    assert shaded.low < shaded.high
+    assert alpha(shaded.pixels).any()
+
+
+def test_bars_and_counts_agree(catalogue: Catalogue) -> None:
+    selection = Selection.parse("class_pred in ['QSO', 'STAR']")
+    bars = Bars(catalogue, selection, "p_best", tuple(np.linspace(0, 1, 51))).compute()
+    total, by_class = Counts(catalogue, Selection((("class", OneOf("class_pred", ("QSO", "STAR"))),))).compute()
+    assert bars.sum() == total
+    assert bars.sum(axis=0).tolist() == [0, by_class["QSO"], by_class["STAR"]]
+    assert by_class["GALAXY"] > 0, "the legend counts a class that is switched off too"
+
+
+def test_magnitudes_point_downwards_and_right_ascension_to_the_left(session: Session) -> None:
+    session.planes = session.planes | {"cmd": Plane("ra", "psf_r")}
+    view = PlaneView("cmd", session, lambda: None)
+    view.follow()
+    assert view.plot.x_range.start > view.plot.x_range.end
+    assert view.plot.y_range.start > view.plot.y_range.end
+    window = sized(view).viewport()
+    assert window is not None
+    assert window.x_range[0] < window.x_range[1]
+
+
+def test_the_sky_keeps_its_proportions(session: Session) -> None:
+    view = PlaneView("sky", session, lambda: None)
+    view.follow()
+    window = sized(view, 500, 400).viewport()
+    assert window is not None
+    scales = [(high - low) / size for (low, high), size in ((window.x_range, 500), (window.y_range, 400))]
+    assert scales[0] == pytest.approx(scales[1], rel=1e-3)
+
+
+def test_a_drag_on_a_histogram_is_the_filter(session: Session) -> None:
+    view = HistogramView("resolved_r", session, lambda: None)
+    view.follow(session.catalogue.manifest.columns["resolved_r"])
+
+    view._dragged(SimpleNamespace(final=True, geometry={"type": "rect", "x0": -1.0, "x1": -2.0}))
+    assert session.selection.get("resolved_r") == Range("resolved_r", 0.01, 0.1)
+
+
+def test_only_what_changed_is_drawn_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    explore = Explore(session)
+    monkeypatch.setattr(explore._newest, "ask", asked.append)
+    for view in explore.planes:
+        sized(view)
+    explore._asked = {}
+    explore.redraw()
+    everything = asked[-1]
+    explore._show(everything, {name: request and request.compute() for name, request in everything.items()})
+    session.choose("umap", Box("umap_x", "umap_y", 0, 5, 0, 5))
+    assert "umap front" not in asked[-1]
+    assert {"sky front", "sky back", "cmd front", "cmd back", "counts", "psf_r bars"} <= set(asked[-1])
+
+
+def test_the_sentence_counts_and_speaks(session: Session) -> None:
+    explore = Explore(session)
+    request = Counts(session.catalogue, Selection((("psf_r", Range("psf_r", high=18.0)),)))
+    explore._say(request, *request.compute())
+    text = explore._sentence.object
+    assert f'data-count="{session.catalogue.count("psf_r <= 18")}"' in text
+    assert "6,000 sources" in text
+    assert "r PSF ≤ 18" in text
+
+
+def test_planes_come_from_the_manifest(catalogue: Catalogue) -> None:
+    manifest = catalogue.manifest
+    assert default_planes(manifest) == {
+        "umap": Plane("umap_x", "umap_y"),
+        "sky": Plane("sky_x", "sky_y"),
+        "cmd": Plane("g_r", "psf_r"),
+    }
+    bare = dataclasses.replace(manifest, groups=manifest.groups[:1], derived=(), defaults={})
+    assert default_planes(bare) == {"sky": Plane("ra", "dec"), "cmd": Plane(*manifest.features[:2])}
+
+
+def test_a_lonely_source_grows_and_a_crowd_does_not() -> None:
+    lonely = np.zeros((40, 50), np.uint32)
+    lonely[0, 0] = lonely[20, 30] = 0xFF112233
+    grown = _spread(lonely, 2)
+    assert np.count_nonzero(grown) == 4 + 9
+    assert set(np.unique(grown)) == {0, 0xFF112233}
+    crowd = np.full((40, 50), 0xFF112233, np.uint32)
+    assert np.array_equal(_spread(crowd, crowd.size), crowd)
