@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import socket
 import tempfile
 import threading
 from pathlib import Path
@@ -39,8 +40,8 @@ CHUNK = 1 << 20
 class Readiness:
     """Whether the first picture can be drawn; warming up compiles the loops and reads the index once."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, address: str = "") -> None:
+        self.settings, self.address = settings, address
         self.state, self.message = 503, "warming up"
 
     def warm(self) -> None:
@@ -52,6 +53,8 @@ class Readiness:
             log.error("%s", self.message)
         else:
             self.state, self.message = 200, "ready"
+            if self.address:
+                print(f"Ready on {self.address} (Ctrl-C stops it)", flush=True)
 
 
 def _draw_once(settings: Settings) -> None:
@@ -123,9 +126,9 @@ class ExportHandler(RequestHandler):
                 log.info("the download of %s was broken off", safe)
 
 
-def routes(settings: Settings) -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
-    """The routes beside the page, and a thread that warms the server up."""
-    readiness = Readiness(settings)
+def routes(settings: Settings, address: str = "") -> list[tuple[str, type[RequestHandler], dict[str, Any]]]:
+    """The routes beside the page, and a thread that warms the server up and then tells the address, if given."""
+    readiness = Readiness(settings, address)
     threading.Thread(target=readiness.warm, name="warm-up", daemon=True).start()
     return [
         (r"/health", HealthHandler, {"readiness": readiness}),
@@ -139,10 +142,16 @@ def serve(
     """Serve the page of a catalogue until interrupted; raises GalvizError before listening if it cannot be opened."""
     open_index(open_catalogue(catalogue))
     settings = Settings(Path(catalogue), Path(labelled) if labelled else None, routes=True)
-    origins = [f"{host}:{port}" for host in {address, "127.0.0.1", "localhost"}]
+    everywhere = address in ("0.0.0.0", "::")
+    names = [socket.gethostname(), socket.getfqdn()] if everywhere else [address]
+    hosts = {*names, "127.0.0.1", "localhost"}
+    url = f"http://{names[-1]}:{port}"
+    print(f"Opening {catalogue} for {url} ...", flush=True)
+    logging.getLogger("tornado.access").addFilter(lambda record: "/health" not in record.getMessage())
     pn.serve(
-        {"/": lambda: create_app(settings)}, port=port, address=address, websocket_origin=origins, show=False,
-        verbose=False, title="galviz", extra_patterns=routes(settings), loop=IOLoop.current(),
+        {"/": lambda: create_app(settings)}, port=port, address=address, show=False, verbose=False,
+        websocket_origin=[f"{host}:{port}" for host in hosts], title="galviz",
+        extra_patterns=routes(settings, url), loop=IOLoop.current(),
         unused_session_lifetime_milliseconds=60_000, check_unused_sessions_milliseconds=20_000,
     )  # fmt: skip
 
