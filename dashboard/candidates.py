@@ -315,7 +315,8 @@ class CandidatesTab:
         head = pn.Row(
             self.threshold.panel, words, self.plot, sizing_mode="stretch_width", height=190, css_classes=["gv-card"]
         )
-        bar = pn.Row(*self.pager.row, self.links, self.inline, sizing_mode="stretch_width", height=38, margin=0)
+        inline = () if self.settings.routes else (self.inline,)
+        bar = pn.Row(*self.pager.row, self.links, *inline, sizing_mode="stretch_width", height=38, margin=0)
         body = pn.Column(bar, self.table, sizing_mode="stretch_both", css_classes=["gv-card"])
         return pn.Column(head, body, sizing_mode="stretch_both", margin=0, css_classes=["gv-candidates"])
 

@@ -98,18 +98,22 @@ def brushed(page: Page) -> None:
 
 
 def models(page: Page) -> None:
-    """A model trained and evaluated."""
+    """How good the model of the demo is."""
     page.locator(".gv-tab-models").click()
-    page.locator(".gv-train").click()
     page.locator(".gv-curve-psf_r").wait_for(timeout=180_000)
-    page.wait_for_timeout(2_000)
+    page.wait_for_timeout(3_000)
 
 
 def candidates(page: Page) -> None:
     """Quasar candidates above a threshold."""
+    page.locator(".gv-filter-probability select").select_option(label="of being a quasar")
+    threshold = page.locator(".gv-filter-probability input").first
+    threshold.fill("0.9")
+    threshold.press("Enter")
+    settle(page)
     page.locator(".gv-tab-candidates").click()
-    page.locator(".gv-export").first.wait_for()
-    page.wait_for_timeout(2_000)
+    page.locator(".gv-export").wait_for()
+    page.wait_for_timeout(4_000)
 
 
 PICTURES: tuple[tuple[str, str, Callable[[Page], None]], ...] = (

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from galviz.catalogue import Catalogue
 from galviz.classify import classify, train
-from galviz.embed import NEIGHBOURS, embed, fit_umap, place_among, sample_matrix
+from galviz.embed import NEIGHBOURS, STIFFNESS, embed, fit_umap, place_among, sample_matrix
 from galviz.errors import Cancelled, ModelError
 from galviz.features import features
 from tests.labelled import FEATURES, labelled_arrays, labelled_catalogue
@@ -69,18 +69,24 @@ def test_a_place_lies_among_the_fitted_ones_and_knows_no_scale(rows: int, seed: 
     matrix, fitted = rng.normal(size=(rows, 3)), rng.normal(size=(rows, 2))
     other = rng.normal(size=(20, 3))
     found = place_among(cKDTree(matrix * scale), fitted, other * scale)
-    assert (found >= fitted.min(axis=0) - 1e-5).all()
-    assert (found <= fitted.max(axis=0) + 1e-5).all()
+    same = np.tile(fitted[:1], (rows, 1))
+    np.testing.assert_allclose(place_among(cKDTree(matrix), same, other), np.tile(fitted[:1], (20, 1)), atol=1e-4)
     np.testing.assert_allclose(found, place_among(cKDTree(matrix), fitted, other), atol=1e-4)
     np.testing.assert_allclose(place_among(cKDTree(matrix * scale), fitted, matrix * scale), fitted, rtol=1e-6)
 
 
-def test_places_are_inverse_distance_means() -> None:
-    matrix = np.arange(NEIGHBOURS, dtype=np.float32)[:, None]
-    fitted = np.column_stack([matrix[:, 0] ** 2, -matrix[:, 0]])
-    weights = 1 / np.abs(matrix[:, 0] - 3.25)
-    expected = (weights[:, None] * fitted).sum(axis=0) / weights.sum()
-    np.testing.assert_allclose(place_among(cKDTree(matrix), fitted, np.array([[3.25]]))[0], expected, rtol=1e-6)
+def test_places_rebuild_the_row_from_its_neighbours() -> None:
+    rng = np.random.default_rng(1)
+    matrix, fitted, row = rng.normal(size=(NEIGHBOURS, 4)), rng.normal(size=(NEIGHBOURS, 2)), rng.normal(size=(1, 4))
+    edges = matrix - row
+    stiff = np.sqrt(STIFFNESS * (edges**2).sum())
+    # The same least squares by elimination of the last weight, which makes the sum one.
+    basis = np.vstack([np.eye(NEIGHBOURS - 1), -np.ones(NEIGHBOURS - 1)])
+    last = np.eye(NEIGHBOURS)[-1]
+    system = np.vstack([edges.T, stiff * np.eye(NEIGHBOURS)])
+    free = np.linalg.lstsq(system @ basis, -system @ last, rcond=None)[0]
+    expected = (basis @ free + last) @ fitted
+    np.testing.assert_allclose(place_among(cKDTree(matrix), fitted, row)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_rows_that_are_equal_lie_in_the_middle_of_their_twins() -> None:

@@ -23,7 +23,7 @@ def test_the_csv_has_exactly_the_rows_that_the_sentence_counts(page: Page, tmp_p
     page.locator(".gv-tab-candidates button").click()
     page.wait_for_selector(f".gv-candidate-count[data-count='{fewer}']")
     with page.expect_download() as download:
-        page.locator("a.gv-export").click()
+        page.locator(".gv-export").click()
     file = tmp_path / "candidates.csv"
     download.value.save_as(file)
     with file.open(encoding="utf-8", newline="") as lines:
