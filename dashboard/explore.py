@@ -8,9 +8,10 @@ import panel as pn
 
 from dashboard import style
 from dashboard.controls import ColourControl, Legend, filters
+from dashboard.pictures import Counts
 from dashboard.state import Plane, Session
 from dashboard.tasks import Newest, soon
-from dashboard.views import VIEWS, Counts, HistogramView, PlaneView, View, default_planes
+from dashboard.views import VIEWS, HistogramView, PlaneView, View, default_planes
 
 AXIS_ROLES = ("colour", "magnitude", "morphology", "redshift", "probability", "best_probability")
 

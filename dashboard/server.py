@@ -23,9 +23,10 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from dashboard.app import create_app, settings_from_environment
+from dashboard.pictures import Backdrop, Bars, Counts, Picture
 from dashboard.state import Look, Settings
 from dashboard.tasks import WORKING, words
-from dashboard.views import VIEWS, Backdrop, Bars, Counts, Picture
+from dashboard.views import VIEWS
 from galviz.catalogue import open_catalogue
 from galviz.draw import Viewport, column_range
 from galviz.errors import GalvizError

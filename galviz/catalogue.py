@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from galviz import __version__
 from galviz.errors import CatalogueError, SelectionError
-from galviz.selection import RESERVED, Selection
+from galviz.grammar import RESERVED
+from galviz.selection import Selection
 
 FORMAT = 1
 MANIFEST = "manifest.json"

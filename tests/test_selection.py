@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from galviz.errors import SelectionError
-from galviz.selection import MAX_CLAUSES, RESERVED, Box, Clause, Cone, OneOf, Polygon, Range, Selection, parse_clauses
+from galviz.grammar import MAX_CLAUSES, RESERVED, parse_clauses
+from galviz.selection import Box, Clause, Cone, OneOf, Polygon, Range, Selection
 
 names = st.one_of(
     st.sampled_from(["class", "lambda", "match", "psf_r", "box", "_keyword_class", "E"]),
