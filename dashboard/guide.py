@@ -36,7 +36,7 @@ HELP = (
     ("drag on a histogram", "the same as moving its filter"),
     ("wheel", "zoom around the pointer"),
     ("pan tool, then drag", "move the view; the reset tool goes back to all of it"),
-    ("chips above the views", "each is one condition; a click removes it"),
+    ("chips beside the views", "each is one condition; a click removes it"),
     ("click a class in the legend", "switch it off and on"),
     ("number beside a slider", "type a value; Enter applies it"),
     ("Tab, Space, arrow keys", "reach, press and move any control without a mouse"),
