@@ -20,11 +20,12 @@ from dashboard.runs import add_run, run_of, stored_model, stored_run
 from dashboard.sheets import NAME, Fetched, Sheet, fetch, table_columns
 from dashboard.state import Session, Settings
 from dashboard.tasks import Newest, Task
-from galviz.catalogue import Catalogue, Column, SourceClass
+from galviz.catalogue import Catalogue
 from galviz.draw import class_counts
 from galviz.evaluate import Thresholds
 from galviz.export import EXPORTERS, export
 from galviz.listing import Expectation
+from galviz.manifest import Column, SourceClass
 from galviz.selection import Range
 
 CLAUSE = "probability"

@@ -10,8 +10,8 @@ import panel as pn
 
 from dashboard import style
 from dashboard.state import Look, Session
-from galviz.catalogue import Column, SourceClass
 from galviz.draw import column_range
+from galviz.manifest import Column, SourceClass
 from galviz.selection import OneOf, Range
 
 SLIM: dict[str, Any] = {"height": 26, "margin": (2, 4), "css_classes": ["gv-slim"]}

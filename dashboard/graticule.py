@@ -9,7 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
-from galviz.catalogue import FORMULAS
+from galviz.formulas import FORMULAS
 
 STEP = 30
 POINTS = 181

@@ -10,7 +10,8 @@ import panel as pn
 from dashboard import style
 from dashboard.state import Session, Settings
 from galviz import __version__
-from galviz.catalogue import Catalogue, Column, Group
+from galviz.catalogue import Catalogue
+from galviz.manifest import Column, Group
 
 PAPER = (
     "Clarke, A. O., Scaife, A. M. M., Greenhalgh, R. & Griguta, V. 2020, “Identifying galaxies, quasars, and stars "

@@ -24,9 +24,10 @@ from dashboard.runs import (
 )
 from dashboard.state import Run, Session, Settings
 from dashboard.tasks import Task
-from galviz.catalogue import Catalogue, Column
+from galviz.catalogue import Catalogue
 from galviz.classify import CLASSIFIERS
 from galviz.features import presets
+from galviz.manifest import Column
 from galviz.selection import Range
 
 OWN = "my own choice"

@@ -23,8 +23,8 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from dashboard import style
-from galviz.catalogue import Column, SourceClass
 from galviz.evaluate import Curve, Evaluation, Scores, Thresholds
+from galviz.manifest import Column, SourceClass
 
 HISTOGRAM_TOP = 0.5  # the height at which the fullest bin of the largest class ends, as in the poster
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from galviz.catalogue import Catalogue, Column, Manifest
+from galviz.catalogue import Catalogue
 from galviz.draw import count
 from galviz.listing import Expectation, expected, page
+from galviz.manifest import Column, Manifest
 from galviz.naming import iau_name
 from galviz.selection import Selection
 

@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 from colorcet import palette
 from numpy.typing import NDArray
 
-from galviz.catalogue import SourceClass
+from galviz.manifest import SourceClass
 
 CSS = "\n".join(
     (Path(__file__).parent / "static" / name).read_text(encoding="utf-8") for name in ("galviz.css", "tabs.css")

@@ -35,8 +35,8 @@ from dashboard import style
 from dashboard.graticule import graticule
 from dashboard.pictures import Backdrop, Bars, Picture, Shaded
 from dashboard.state import Look, Plane, Session
-from galviz.catalogue import Column, Manifest
 from galviz.draw import Viewport, column_range
+from galviz.manifest import Column, Manifest
 from galviz.selection import Box, Clause, Polygon, Range
 
 LASSO_CORNERS = 400

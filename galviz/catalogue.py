@@ -1,8 +1,6 @@
 """Where columns live: a catalogue is a folder of Parquet parts with a manifest.
 
-The manifest says everything that the rest of galviz needs to know of a survey: what each column is (its
-role, unit, UCD and description), which classes there are, which columns are features, what was done to make
-them. It is written last and renamed into place, so a folder without a manifest is not a catalogue.
+The manifest is written last and renamed into place, so a folder without a manifest is not a catalogue.
 
 Columns that come later (probabilities, an embedding) lie in sidecar parts of the same row order; adding
 them writes a manifest of the next version and gives a new `Catalogue` value.
@@ -11,14 +9,11 @@ them writes a manifest of the next version and gives a new `Catalogue` value.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import hashlib
-import json
 import os
-import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,182 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from galviz import __version__
-from galviz.errors import CatalogueError, SelectionError
-from galviz.grammar import RESERVED
+from galviz.errors import CatalogueError
+from galviz.formulas import FORMULAS
+from galviz.manifest import Column, Group, Manifest, Part, stamp
 from galviz.selection import Selection
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 Arrays = Mapping[str, NDArray[Any]]
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a catalogue.
-
-    `role` is one of id, position, magnitude, uncertainty, extinction, flag, truth, prediction, probability,
-    best_probability, embedding, redshift, morphology, colour, projection, simulation, other. `of_class` names
-    the class of a probability. `kind` is "number", "flag" or "class": a class column holds int8 codes into
-    `Manifest.classes`, -1 where unknown. A `formula` makes the column a derived one, computed when read.
-    """
-
-    name: str
-    dtype: str
-    role: str = "other"
-    unit: str = ""
-    ucd: str = ""
-    description: str = ""
-    system: str = ""
-    of_class: str = ""
-    scale: str = "linear"
-    label: str = ""
-    kind: str = "number"
-    formula: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name) or self.name in RESERVED:
-            raise CatalogueError(
-                f"{self.name!r} cannot name a column: use letters, digits and _, at most 64 characters."
-            )
-
-    @property
-    def title(self) -> str:
-        """The label with unit and photometric system, as it stands on an axis."""
-        notes = " ".join(part for part in (self.unit, self.system) if part)
-        return f"{self.label or self.name} [{notes}]" if notes else self.label or self.name
-
-
-@dataclass(frozen=True)
-class SourceClass:
-    """A class that a source can have: its name in the data, its words for a reader, its colour."""
-
-    name: str
-    label: str
-    plural: str
-    colour: str
-    safe_colour: str = ""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One Parquet file of a catalogue: path relative to the catalogue, rows and SHA-256."""
-
-    path: str
-    rows: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """Columns that were written together: the base columns, or a sidecar such as an embedding."""
-
-    name: str
-    columns: tuple[Column, ...]
-    parts: tuple[Part, ...]
-    provenance: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """All that is known of a catalogue but its rows."""
-
-    name: str
-    title: str
-    survey: str
-    simulated: bool
-    classes: tuple[SourceClass, ...]
-    features: tuple[str, ...]
-    derived: tuple[Column, ...]
-    defaults: Mapping[str, Any]
-    groups: tuple[Group, ...]
-    created: str
-    version: int = 1
-    format: int = FORMAT
-    software: str = f"galviz {__version__}"
-    doi: str = ""
-
-    @property
-    def rows(self) -> int:
-        """Number of sources."""
-        return sum(part.rows for part in self.groups[0].parts)
-
-    @property
-    def columns(self) -> dict[str, Column]:
-        """Every column by name, stored ones first, then those derived from columns that are present."""
-        stored = {column.name: column for group in self.groups for column in group.columns}
-        for column in self.derived:
-            if column.name not in stored and set(column.formula[1:]) <= set(stored):
-                stored[column.name] = column
-        return stored
-
-    def of_role(self, role: str) -> tuple[Column, ...]:
-        """The columns of a role, in file order."""
-        return tuple(column for column in self.columns.values() if column.role == role)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(entry.name for entry in self.classes)
-
-    @property
-    def class_column(self) -> Column | None:
-        """The column that says the class of a source: the prediction where there is one, else the truth."""
-        return next(iter((*self.of_role("prediction"), *self.of_role("truth"))), None)
-
-    def column(self, name: str) -> Column:
-        """The column of that name; `class` also means the predicted class where no true one is known.
-
-        Raises SelectionError when there is none.
-        """
-        columns = self.columns
-        if name in columns:
-            return columns[name]
-        if name == "class" and self.class_column:
-            return self.class_column
-        raise SelectionError(f"The catalogue {self.name} has no column {name!r}; `galviz info` lists its columns.")
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, default=list) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Manifest:
-        raw = json.loads(text)
-        if raw.get("format") != FORMAT:
-            raise CatalogueError(f"is of format {raw.get('format')}, this galviz reads format {FORMAT}")
-        raw["classes"] = tuple(SourceClass(**entry) for entry in raw["classes"])
-        raw["derived"] = tuple(_column(entry) for entry in raw["derived"])
-        raw["features"] = tuple(raw["features"])
-        raw["groups"] = tuple(
-            Group(
-                group["name"],
-                tuple(_column(entry) for entry in group["columns"]),
-                tuple(Part(**part) for part in group["parts"]),
-                group["provenance"],
-            )
-            for group in raw["groups"]
-        )
-        manifest = cls(**raw)
-        manifest.check()
-        return manifest
-
-    def check(self) -> None:
-        """Raise CatalogueError, a clause that follows "The manifest FILE", when the parts do not fit together."""
-        rows = [[part.rows for part in group.parts] for group in self.groups]
-        if not rows or any(other != rows[0] for other in rows):
-            raise CatalogueError("lists parts of different lengths")
-        for group in self.groups:
-            for part in group.parts:
-                if Path(part.path).is_absolute() or ".." in Path(part.path).parts:
-                    raise CatalogueError(f"names a part outside the catalogue, {part.path}")
-        for column in self.columns.values():
-            np.dtype(column.dtype)
-            if column.formula and column.formula[0] not in FORMULAS:
-                raise CatalogueError(f"derives {column.name} by {column.formula[0]!r}, which this galviz does not know")
-
-
-def _column(raw: dict[str, Any]) -> Column:
-    return Column(**{**raw, "formula": tuple(raw.get("formula", ()))})
 
 
 @dataclass(frozen=True)
@@ -309,7 +135,7 @@ class Catalogue:
                 written.append(made)
             if len(written) < self.parts:
                 raise CatalogueError(f"{name} has {len(written)} of {self.parts} parts.")
-            group = Group(name, tuple(columns), tuple(written), {**(provenance or {}), **_stamp()})
+            group = Group(name, tuple(columns), tuple(written), {**(provenance or {}), **stamp()})
             others = tuple(entry for entry in self.manifest.groups if entry.name != name)
             manifest = dataclasses.replace(self.manifest, version=version, groups=(*others, group))
             write_text(self.path / MANIFEST, manifest.to_json())
@@ -346,26 +172,6 @@ def _derive(column: Column, stored: Arrays) -> NDArray[Any]:
     kind, *names = column.formula
     result: NDArray[Any] = FORMULAS[kind](*(stored[name] for name in names)).astype(column.dtype)
     return result
-
-
-def _hammer(ra: NDArray[Any], dec: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Hammer equal-area projection, right ascension to the left and 180 degrees in the middle.
-
-    x in [-2, 2] and y in [-1, 1] (Calabretta & Greisen 2002, section 5.3, divided by sqrt 2).
-    """
-    half = np.radians(180.0 - ra) / 2
-    latitude = np.radians(dec)
-    scale = np.sqrt(1 + np.cos(latitude) * np.cos(half))
-    return 2 * np.cos(latitude) * np.sin(half) / scale, np.sin(latitude) / scale
-
-
-FORMULAS: dict[str, Callable[..., NDArray[Any]]] = {
-    "difference": lambda a, b: a - b,
-    "absolute_difference": lambda a, b: np.abs(a - b),
-    "maximum": lambda *values: np.fmax.reduce(values),
-    "hammer_x": lambda ra, dec: _hammer(ra, dec)[0],
-    "hammer_y": lambda ra, dec: _hammer(ra, dec)[1],
-}
 
 
 def as_selection(selection: Selection | str | None) -> Selection:
@@ -451,11 +257,6 @@ def write_part(path: Path, root: Path, columns: Sequence[Column], arrays: Arrays
     return Part(str(path.relative_to(root)), table.num_rows, digest)
 
 
-def _stamp() -> dict[str, str]:
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"software": f"galviz {__version__}", "date": now}
-
-
 @dataclass
 class CatalogueWriter:
     """Write a new catalogue: parts from any thread, then the manifest, then one rename.
@@ -505,7 +306,7 @@ class CatalogueWriter:
         if missing := set(range(len(self._parts))) - set(self._parts):
             raise CatalogueError(f"The catalogue {self.path} lacks part {min(missing)}; nothing was written.")
         parts = tuple(self._parts[number] for number in range(len(self._parts)))
-        provenance = {**self.manifest.groups[0].provenance, **_stamp()} if self.manifest.groups else _stamp()
+        provenance = {**self.manifest.groups[0].provenance, **stamp()} if self.manifest.groups else stamp()
         group = Group("base", self.columns, parts, provenance)
         manifest = dataclasses.replace(self.manifest, groups=(group,))
         if manifest.rows == 0:
@@ -525,9 +326,3 @@ class CatalogueWriter:
 def blocks(rows: int, size: int) -> Iterator[slice]:
     """Slices of at most `size` rows that cover `rows`."""
     return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
-
-
-def new_manifest(name: str, survey: str, provenance: Mapping[str, Any], **fields: Any) -> Manifest:
-    """A manifest for a catalogue that is about to be written; `fields` are those of `Manifest`."""
-    group = Group("base", (), (), provenance)
-    return Manifest(name=name, survey=survey, groups=(group,), created=_stamp()["date"], **fields)

@@ -29,7 +29,7 @@ from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
 from galviz import __version__
-from galviz.catalogue import Catalogue, Column, as_selection
+from galviz.catalogue import Catalogue, as_selection
 from galviz.errors import ModelError
 from galviz.features import (
     Codes,
@@ -44,6 +44,7 @@ from galviz.features import (
     training_set,
     truth_codes,
 )
+from galviz.manifest import Column
 from galviz.progress import Progress, silent
 from galviz.selection import Selection
 

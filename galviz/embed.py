@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from galviz.catalogue import Catalogue, Column
+from galviz.catalogue import Catalogue
 from galviz.errors import ModelError
 from galviz.features import Codes, Matrix, feature_names, features, stratified
+from galviz.manifest import Column
 from galviz.progress import Progress, silent
 
 NEIGHBOURS = 15

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from galviz.catalogue import Catalogue, Column
+from galviz.catalogue import Catalogue
 from galviz.classify import CHUNK, Model, class_codes, held_out, predict
 from galviz.errors import ModelError
 from galviz.features import feature_names, labelled_rows, truth_codes
+from galviz.manifest import Column
 from galviz.progress import Progress, silent
 
 Floats = NDArray[np.float64]

@@ -23,9 +23,10 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from galviz import __version__
-from galviz.catalogue import Catalogue, Column, as_selection, blocks
+from galviz.catalogue import Catalogue, as_selection, blocks
 from galviz.disk import room
 from galviz.errors import GalvizError
+from galviz.manifest import Column
 from galviz.progress import Progress, silent
 from galviz.selection import Selection
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galviz.catalogue import Catalogue, Column, as_selection
+from galviz.catalogue import Catalogue, as_selection
 from galviz.errors import ModelError
+from galviz.manifest import Column
 from galviz.selection import Selection
 
 Matrix = NDArray[np.float32]

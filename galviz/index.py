@@ -22,8 +22,9 @@ from cachetools.keys import hashkey
 from numpy.lib.format import dtype_to_descr, open_memmap, write_array_header_1_0
 from numpy.typing import NDArray
 
-from galviz.catalogue import Catalogue, Column, cannot_write, write_text
+from galviz.catalogue import Catalogue, cannot_write, write_text
 from galviz.errors import StaleIndexError
+from galviz.manifest import Column
 
 FORMAT = 1
 ROLES = frozenset(

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galviz.catalogue import Catalogue, Column
+from galviz.catalogue import Catalogue
 from galviz.index import has_index
 from galviz.ingest import account
+from galviz.manifest import Column
 from galviz.progress import Progress, silent
 
 

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galviz.catalogue import Catalogue, Column
+from galviz.catalogue import Catalogue
 from galviz.draw import selected
 from galviz.index import has_index, open_index
+from galviz.manifest import Column
 from galviz.selection import Selection
 
 Rows = NDArray[np.int64]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from galviz.catalogue import Column, SourceClass
+from galviz.manifest import Column, SourceClass
 
 
 @dataclass(frozen=True)

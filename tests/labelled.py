@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from galviz.catalogue import Catalogue, CatalogueWriter, Column, new_manifest, open_catalogue
+from galviz.catalogue import Catalogue, CatalogueWriter, open_catalogue
+from galviz.manifest import Column, new_manifest
 from tests.samples import CLASSES
 
 FEATURES = ("a", "b", "c", "d")

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from galviz.catalogue import Catalogue, CatalogueWriter, Column, SourceClass, new_manifest, open_catalogue
+from galviz.catalogue import Catalogue, CatalogueWriter, open_catalogue
+from galviz.manifest import Column, SourceClass, new_manifest
 
 CLASSES = (
     SourceClass("GALAXY", "galaxy", "galaxies", "#65ec65", "#009e73"),

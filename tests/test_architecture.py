@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("galviz.clauses",),
     ("galviz.grammar",),
     ("galviz.selection",),
+    ("galviz.formulas", "galviz.manifest"),
     ("galviz.catalogue",),
     ("galviz.surveys",),
     ("galviz.features", "galviz.index", "galviz.naming"),

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from galviz.catalogue import Catalogue, CatalogueWriter, Column, Manifest, blocks, new_manifest, open_catalogue
+from galviz.catalogue import Catalogue, CatalogueWriter, blocks, open_catalogue
 from galviz.errors import CatalogueError, SelectionError
+from galviz.manifest import Column, Manifest, new_manifest
 from galviz.selection import Selection
 from tests.samples import CLASSES, COLUMNS, random_arrays, small_disk, write_catalogue
 

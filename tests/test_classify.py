@@ -14,7 +14,7 @@ import skops.io
 from sklearn.base import BaseEstimator
 
 from galviz import classify as module
-from galviz.catalogue import Catalogue, SourceClass
+from galviz.catalogue import Catalogue
 from galviz.classify import (
     CLASSIFIERS,
     Model,
@@ -31,6 +31,7 @@ from galviz.classify import (
 )
 from galviz.errors import Cancelled, CatalogueError, ModelError
 from galviz.features import labelled_rows, training_set
+from galviz.manifest import SourceClass
 from tests.labelled import FEATURES, labelled_arrays, labelled_catalogue
 
 

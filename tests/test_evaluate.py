@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix as peer_confusion
 from sklearn.metrics import precision_recall_fscore_support
 
-from galviz.catalogue import Catalogue, Column
+from galviz.catalogue import Catalogue
 from galviz.classify import Model, best, classify, held_out, predict, train
 from galviz.errors import ModelError, SelectionError
 from galviz.evaluate import (
@@ -32,6 +32,7 @@ from galviz.evaluate import (
 )
 from galviz.features import labelled_rows
 from galviz.ingest import ingest
+from galviz.manifest import Column
 from tests.labelled import FEATURES, labelled_arrays, labelled_catalogue
 
 CLASSES = ("GALAXY", "QSO", "STAR")

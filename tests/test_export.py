@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import galviz as gv
-from galviz.catalogue import Catalogue, Column
+from galviz.catalogue import Catalogue
 from galviz.errors import Cancelled, GalvizError, SelectionError
 from galviz.export import EXPORTERS
 from galviz.ingest import ingest
+from galviz.manifest import Column
 from galviz.simulate.catalogue import simulate
 from tests.samples import random_arrays, write_catalogue
 

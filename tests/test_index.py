@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galviz.catalogue import Catalogue, Column, open_catalogue
+from galviz.catalogue import Catalogue, open_catalogue
 from galviz.errors import CatalogueError, StaleIndexError
 from galviz.index import Index, build_index, has_index, indexed_columns, open_index
+from galviz.manifest import Column
 from tests.samples import random_arrays, small_disk, write_catalogue
 
 ARRAYS = random_arrays(1000)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from galviz import open_catalogue
-from galviz.catalogue import Column
 from galviz.index import build_index
 from galviz.info import describe, lines
 from galviz.ingest import ingest
+from galviz.manifest import Column
 from tests.foreign import sources, write
 from tests.samples import write_catalogue
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from galviz.catalogue import FORMULAS
+from galviz.formulas import FORMULAS
 from galviz.ingest.cleaning import applicable
 from galviz.surveys import SDSS_WISE, SDSS_WISE_SAMPLE, SURVEYS, Step, Survey
 

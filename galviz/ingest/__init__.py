@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from galviz.catalogue import Catalogue, CatalogueWriter, new_manifest, open_catalogue
+from galviz.catalogue import Catalogue, CatalogueWriter, open_catalogue
 from galviz.disk import room
 from galviz.errors import IngestError
 from galviz.ingest.cleaning import Arrays, Ledger, applicable, clean
 from galviz.ingest.matching import Plan, make_plan
 from galviz.ingest.readers import ROWS, open_table
+from galviz.manifest import new_manifest
 from galviz.progress import Progress, silent
 from galviz.surveys import SURVEYS, Survey
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galviz.catalogue import FORMULAS, Column
+from galviz.formulas import FORMULAS
+from galviz.manifest import Column
 from galviz.surveys import Source, Step, Survey
 
 Arrays = dict[str, NDArray[Any]]

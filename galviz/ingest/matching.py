@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from galviz.catalogue import Column
 from galviz.errors import IngestError
 from galviz.ingest.readers import ForeignTable
+from galviz.manifest import Column
 from galviz.surveys import SURVEYS, Source, Survey
 
 _BYTES_A_FIELD = 7  # of a CSV file, roughly

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from galviz.catalogue import Catalogue, CatalogueWriter, Column, new_manifest, open_catalogue
+from galviz.catalogue import Catalogue, CatalogueWriter, open_catalogue
 from galviz.disk import room
 from galviz.errors import GalvizError
+from galviz.manifest import Column, new_manifest
 from galviz.progress import Progress, silent
 from galviz.simulate import batch, schema
 from galviz.surveys import SDSS_WISE

@@ -19,8 +19,9 @@ from dashboard.plots import share_text
 from dashboard.runs import Recipe, train_run
 from dashboard.sheets import NAME, name_prefix, table_columns
 from dashboard.state import Session, Settings
-from galviz.catalogue import Catalogue, SourceClass
+from galviz.catalogue import Catalogue
 from galviz.index import build_index
+from galviz.manifest import SourceClass
 from galviz.naming import iau_name
 from galviz.selection import OneOf, Range, Selection
 from galviz.simulate.catalogue import simulate

@@ -15,10 +15,11 @@ from dashboard.models import OWN, ModelsTab, limit_column, models_tab, runs_html
 from dashboard.runs import Recipe, add_run, applied_model, apply_run, run_of, train_run
 from dashboard.state import Look, Run, Session, Settings
 from galviz import classify
-from galviz.catalogue import Catalogue, Column, SourceClass, open_catalogue
+from galviz.catalogue import Catalogue, open_catalogue
 from galviz.errors import Cancelled
 from galviz.features import presets
 from galviz.index import has_index
+from galviz.manifest import Column, SourceClass
 from galviz.selection import Range
 from galviz.simulate.catalogue import simulate
 from tests.labelled import labelled_catalogue

@@ -1,0 +1,205 @@
+"""What is known of a catalogue but its rows: columns, classes, parts, provenance.
+
+The manifest says everything that the rest of galviz needs to know of a survey: what each column is (its
+role, unit, UCD and description), which classes there are, which columns are features, what was done to make them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from galviz import __version__
+from galviz.errors import CatalogueError, SelectionError
+from galviz.formulas import FORMULAS
+from galviz.grammar import RESERVED
+
+FORMAT = 1
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a catalogue.
+
+    `role` is one of id, position, magnitude, uncertainty, extinction, flag, truth, prediction, probability,
+    best_probability, embedding, redshift, morphology, colour, projection, simulation, other. `of_class` names
+    the class of a probability. `kind` is "number", "flag" or "class": a class column holds int8 codes into
+    `Manifest.classes`, -1 where unknown. A `formula` makes the column a derived one, computed when read.
+    """
+
+    name: str
+    dtype: str
+    role: str = "other"
+    unit: str = ""
+    ucd: str = ""
+    description: str = ""
+    system: str = ""
+    of_class: str = ""
+    scale: str = "linear"
+    label: str = ""
+    kind: str = "number"
+    formula: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name) or self.name in RESERVED:
+            raise CatalogueError(
+                f"{self.name!r} cannot name a column: use letters, digits and _, at most 64 characters."
+            )
+
+    @property
+    def title(self) -> str:
+        """The label with unit and photometric system, as it stands on an axis."""
+        notes = " ".join(part for part in (self.unit, self.system) if part)
+        return f"{self.label or self.name} [{notes}]" if notes else self.label or self.name
+
+
+@dataclass(frozen=True)
+class SourceClass:
+    """A class that a source can have: its name in the data, its words for a reader, its colour."""
+
+    name: str
+    label: str
+    plural: str
+    colour: str
+    safe_colour: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Parquet file of a catalogue: path relative to the catalogue, rows and SHA-256."""
+
+    path: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that were written together: the base columns, or a sidecar such as an embedding."""
+
+    name: str
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is known of a catalogue but its rows."""
+
+    name: str
+    title: str
+    survey: str
+    simulated: bool
+    classes: tuple[SourceClass, ...]
+    features: tuple[str, ...]
+    derived: tuple[Column, ...]
+    defaults: Mapping[str, Any]
+    groups: tuple[Group, ...]
+    created: str
+    version: int = 1
+    format: int = FORMAT
+    software: str = f"galviz {__version__}"
+    doi: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Number of sources."""
+        return sum(part.rows for part in self.groups[0].parts)
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Every column by name, stored ones first, then those derived from columns that are present."""
+        stored = {column.name: column for group in self.groups for column in group.columns}
+        for column in self.derived:
+            if column.name not in stored and set(column.formula[1:]) <= set(stored):
+                stored[column.name] = column
+        return stored
+
+    def of_role(self, role: str) -> tuple[Column, ...]:
+        """The columns of a role, in file order."""
+        return tuple(column for column in self.columns.values() if column.role == role)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(entry.name for entry in self.classes)
+
+    @property
+    def class_column(self) -> Column | None:
+        """The column that says the class of a source: the prediction where there is one, else the truth."""
+        return next(iter((*self.of_role("prediction"), *self.of_role("truth"))), None)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; `class` also means the predicted class where no true one is known.
+
+        Raises SelectionError when there is none.
+        """
+        columns = self.columns
+        if name in columns:
+            return columns[name]
+        if name == "class" and self.class_column:
+            return self.class_column
+        raise SelectionError(f"The catalogue {self.name} has no column {name!r}; `galviz info` lists its columns.")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1, default=list) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        raw = json.loads(text)
+        if raw.get("format") != FORMAT:
+            raise CatalogueError(f"is of format {raw.get('format')}, this galviz reads format {FORMAT}")
+        raw["classes"] = tuple(SourceClass(**entry) for entry in raw["classes"])
+        raw["derived"] = tuple(_column(entry) for entry in raw["derived"])
+        raw["features"] = tuple(raw["features"])
+        raw["groups"] = tuple(
+            Group(
+                group["name"],
+                tuple(_column(entry) for entry in group["columns"]),
+                tuple(Part(**part) for part in group["parts"]),
+                group["provenance"],
+            )
+            for group in raw["groups"]
+        )
+        manifest = cls(**raw)
+        manifest.check()
+        return manifest
+
+    def check(self) -> None:
+        """Raise CatalogueError, a clause that follows "The manifest FILE", when the parts do not fit together."""
+        rows = [[part.rows for part in group.parts] for group in self.groups]
+        if not rows or any(other != rows[0] for other in rows):
+            raise CatalogueError("lists parts of different lengths")
+        for group in self.groups:
+            for part in group.parts:
+                if Path(part.path).is_absolute() or ".." in Path(part.path).parts:
+                    raise CatalogueError(f"names a part outside the catalogue, {part.path}")
+        for column in self.columns.values():
+            np.dtype(column.dtype)
+            if column.formula and column.formula[0] not in FORMULAS:
+                raise CatalogueError(f"derives {column.name} by {column.formula[0]!r}, which this galviz does not know")
+
+
+def _column(raw: dict[str, Any]) -> Column:
+    return Column(**{**raw, "formula": tuple(raw.get("formula", ()))})
+
+
+def stamp() -> dict[str, str]:
+    """The software and the UTC date, for the provenance of what is being written."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"software": f"galviz {__version__}", "date": now}
+
+
+def new_manifest(name: str, survey: str, provenance: Mapping[str, Any], **fields: Any) -> Manifest:
+    """A manifest for a catalogue that is about to be written; `fields` are those of `Manifest`."""
+    group = Group("base", (), (), provenance)
+    return Manifest(name=name, survey=survey, groups=(group,), created=stamp()["date"], **fields)
