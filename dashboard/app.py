@@ -19,7 +19,7 @@ from dashboard.guide import guide_tab
 from dashboard.models import models_tab
 from dashboard.state import Session, Settings
 from dashboard.tasks import words
-from galviz.catalogue import open_catalogue
+from galviz.catalogue import MANIFEST, Catalogue, open_catalogue
 from galviz.errors import GalvizError
 from galviz.index import open_index
 
@@ -34,10 +34,8 @@ TABS: tuple[tuple[str, str, Callable[[Session, Settings], pn.viewable.Viewable]]
 def settings_from_environment() -> Settings:
     """What `panel serve` is to show: GALVIZ_CATALOGUE and GALVIZ_LABELLED, else the demo in `data`."""
     catalogue = Path(os.environ.get("GALVIZ_CATALOGUE", "data/demo"))
-    named = os.environ.get("GALVIZ_LABELLED")
-    labelled = Path(named) if named else catalogue.with_name(catalogue.name + "-labelled")
-    routes = os.environ.get("GALVIZ_ROUTES") == "1"
-    return Settings(catalogue, labelled if labelled.is_dir() else None, routes)
+    labelled = os.environ.get("GALVIZ_LABELLED")
+    return Settings(catalogue, Path(labelled) if labelled else None, routes=os.environ.get("GALVIZ_ROUTES") == "1")
 
 
 def create_app(settings: Settings) -> pn.viewable.Viewable:
@@ -47,11 +45,21 @@ def create_app(settings: Settings) -> pn.viewable.Viewable:
     try:
         catalogue = open_catalogue(settings.catalogue)
         open_index(catalogue)
-        labelled = open_catalogue(settings.labelled) if settings.labelled else None
+        labelled = labelled_catalogue(settings, catalogue)
     except GalvizError as error:
         message = f'<div class="gv-failed" role="alert">{style.escape(words(error))}</div>'
         return pn.pane.HTML(message, margin=40)
     return Page(Session(catalogue=catalogue, labelled=labelled, theme=theme), settings).root
+
+
+def labelled_catalogue(settings: Settings, catalogue: Catalogue) -> Catalogue | None:
+    """What to train on: the catalogue that was named, else NAME-labelled beside, else the catalogue if it has truth."""
+    beside = settings.catalogue.with_name(f"{settings.catalogue.name}-labelled")
+    if settings.labelled is not None:
+        return open_catalogue(settings.labelled)
+    if (beside / MANIFEST).is_file():
+        return open_catalogue(beside)
+    return catalogue if catalogue.manifest.of_role("truth") else None
 
 
 def _asked_theme() -> str:
@@ -95,7 +103,7 @@ class Page:
 
     def _theme_switch(self) -> tuple[pn.widgets.Button, pn.widgets.TextInput]:
         button = pn.widgets.Button(
-            name="◐", css_classes=["gv-tab", "gv-theme"], width=40, height=36, margin=(8, 8, 8, 2)
+            label="◐", css_classes=["gv-tab", "gv-theme"], width=40, height=36, margin=(8, 8, 8, 2)
         )
         relay = pn.widgets.TextInput(value=self.session.theme, visible=False)
         relay.jscallback(value="document.documentElement.dataset.gvTheme = cb_obj.value")

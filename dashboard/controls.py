@@ -92,7 +92,6 @@ class ProbabilityFilter:
     """Sources whose probability, of the predicted class or of a chosen one, is above a threshold."""
 
     name = "probability"
-    title = "Probability"
 
     def __init__(self, session: Session) -> None:
         self.session = session

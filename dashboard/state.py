@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import param
 
 from galviz.catalogue import Catalogue
+from galviz.classify import Model
+from galviz.evaluate import Evaluation
 from galviz.selection import Clause, Selection
 
 UNDO_DEPTH = 100
@@ -48,9 +50,9 @@ class Plane:
 class Run:
     """A trained model with its evaluation, as the Models tab made it."""
 
-    model: Any
-    evaluation: Any
-    title: str = field(default="")
+    model: Model
+    evaluation: Evaluation
+    title: str = ""
 
 
 class Session(param.Parameterized):

@@ -210,7 +210,12 @@ def demo(data: Path, rows: int, labelled_rows: int, port: int, address: str, no_
 
 @cli.command()
 @click.argument("catalogue", type=PathLike)
-@click.option("--labelled", type=PathLike, help="A catalogue with true classes, to train on and to evaluate with.")
+@click.option(
+    "--labelled",
+    type=PathLike,
+    help="A catalogue with true classes, to train on and to evaluate with. "
+    "[default: CATALOGUE-labelled beside it, else CATALOGUE itself where it has true classes]",
+)
 @click.option("--port", type=click.IntRange(1, 65535), default=5006)
 @click.option("--address", default="127.0.0.1", help="The address to listen on.")
 @click.option("--public", is_flag=True, help="Listen on all interfaces; needs BOKEH_SECRET_KEY.")
