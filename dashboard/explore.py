@@ -22,9 +22,9 @@ class Explore:
     def __init__(self, session: Session) -> None:
         self.session = session
         session.planes = default_planes(session.catalogue.manifest) | session.planes
-        self.planes = [PlaneView(view.name, session, self.redraw) for view in VIEWS if view.name in session.planes]
+        self.planes = [PlaneView(view.name, session, self._soon) for view in VIEWS if view.name in session.planes]
         self.legend, self.colour, self.filters = Legend(session), ColourControl(session), filters(session)
-        self.histograms = [HistogramView(entry.name, session, self.redraw) for entry in self.filters]
+        self.histograms = [HistogramView(entry.name, session, self._soon) for entry in self.filters]
         self._shown: dict[str, Any] = {}
         self._asked: dict[str, Any] = {}
         self._following = False
@@ -41,7 +41,7 @@ class Explore:
         session.param.watch(lambda *_: self._restyle(), "theme")
         session.param.watch(lambda *_: self._soon(), ["selection", "look", "theme", "planes", "catalogue"])
         self._mark_busy(True)
-        pn.state.onload(self.redraw)
+        pn.state.onload(self._soon)
 
     def redraw(self) -> None:
         """Ask for everything whose request differs from what is shown."""

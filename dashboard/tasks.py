@@ -79,11 +79,23 @@ class Newest:
 
 
 def soon(document: Document | None, callback: Callable[[], None]) -> None:
-    """Run `callback` on the event loop of the session, from any thread; at once where there is no session."""
+    """Run `callback` on the event loop of the session, from any thread; at once where there is no session.
+
+    What the callback changes is held back and sent as one, in order: Panel sends small changes of its own past
+    large ones that are still on their way, so that an old text could arrive after a new one.
+    """
     if document is None:
         callback()
     elif document.session_context is None or not document.session_context.destroyed:
-        document.add_next_tick_callback(callback)
+        document.add_next_tick_callback(partial(_at_once, document, callback))
+
+
+def _at_once(document: Document, callback: Callable[[], None]) -> None:
+    document.hold("combine")
+    try:
+        callback()
+    finally:
+        document.unhold()
 
 
 class Task(param.Parameterized):

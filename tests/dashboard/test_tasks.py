@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from bokeh.document import Document
+from bokeh.models import Div
 
-from dashboard.tasks import Newest, Task, words
+from dashboard.tasks import Newest, Task, soon, words
 from galviz.errors import GalvizError
 
 Progress = Callable[[float, str], None]
@@ -105,3 +107,22 @@ def test_a_failed_task_says_why(error: Exception) -> None:
     until(lambda: task.state == "failed")
     assert task.message == words(error)
     assert str(error) in task.message
+
+
+def test_changes_of_a_callback_are_sent_as_one_and_in_order() -> None:
+    document, div, sent = Document(), Div(text="old"), []
+    document.add_root(div)
+    document.on_change(lambda event: sent.append(event))
+    waiting: list[Callable[[], None]] = []
+    document.add_next_tick_callback = waiting.append
+
+    def change() -> None:
+        div.text = "drawing"
+        assert sent == [], "nothing leaves before the end of the callback"
+        div.text = "exact"
+
+    soon(document, change)
+    assert div.text == "old", "the event loop runs it, not the caller"
+    waiting.pop()()
+    assert [event.new for event in sent] == ["exact"]
+    assert document.callbacks.hold_value is None
