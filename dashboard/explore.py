@@ -97,7 +97,8 @@ class Explore:
         )
 
     def _fail(self, message: str) -> None:
-        self._mark_busy(False)
+        self._shown.pop("counts", None)  # the sentence is to be written again as soon as something can be drawn
+        self._asked = {}
         self._sentence.object = f'<div class="gv-sentence gv-failed" role="alert">{style.escape(message)}</div>'
 
     def _say(self, request: Counts, total: int, by_class: dict[str, int]) -> None:

@@ -10,6 +10,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -258,30 +259,20 @@ def _open_fits(path: Path) -> ForeignTable:
     return ForeignTable(path, names, lambda kinds: _fits_chunks(path, kinds), rows, simulated)
 
 
-class _fits_table:  # noqa: N801 - used like a function
-    """The first table of a FITS file, memory-mapped."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> tuple[Any, bool]:
-        self._quiet = warnings.catch_warnings()
-        self._quiet.__enter__()
+@contextmanager
+def _fits_table(path: Path) -> Iterator[tuple[Any, bool]]:
+    """The first table of a FITS file, memory-mapped, and whether it is simulated."""
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore", AstropyWarning)  # truncation is looked for and said by ourselves
         try:
-            self._file = fits.open(self._path, memmap=True)
-            tables = [hdu for hdu in self._file if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+            file = stack.enter_context(fits.open(path, memmap=True))
+            tables = [hdu for hdu in file if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         except (OSError, fits.VerifyError, ValueError) as error:
-            self._quiet.__exit__(None, None, None)
-            raise IngestError(f"Cannot read {self._path} as FITS: {_first(error)}; fetch it again.") from error
+            raise IngestError(f"Cannot read {path} as FITS: {_first(error)}; fetch it again.") from error
         if not tables:
-            self.__exit__()
-            raise IngestError(f"{self._path} has no table; name a FITS file with a table extension.")
-        return tables[0], bool(self._file[0].header.get("SIMULATD", False))
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._quiet.__exit__(None, None, None)
+            raise IngestError(f"{path} has no table; name a FITS file with a table extension.")
+        yield tables[0], bool(file[0].header.get("SIMULATD", False))
 
 
 def _fits_chunks(path: Path, kinds: Kinds) -> Iterator[Chunk]:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from galviz.simulate.galaxies import galaxies
 from galviz.simulate.kernels import draw_cells
 from galviz.simulate.quasars import quasars
-from galviz.simulate.schema import SCHEMA, schema
+from galviz.simulate.schema import schema
 from galviz.simulate.sky import DEC_CELLS, RA_CELLS, Sky, sky
 from galviz.simulate.sources import Draws, Sources, darkness, here
 from galviz.simulate.stars import stars
 from galviz.simulate.survey import measure, spectroscopic_class
 
-__all__ = ["CLASS_MIX", "MAX_PARTS", "MAX_ROWS", "SCHEMA", "batch", "schema"]
+__all__ = ["CLASS_MIX", "MAX_PARTS", "MAX_ROWS", "batch", "schema"]
 
 Columns = dict[str, NDArray[Any]]
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from galviz.catalogue import Catalogue, CatalogueWriter, open_catalogue
 from galviz.disk import room
 from galviz.errors import GalvizError
-from galviz.manifest import Column, new_manifest
+from galviz.manifest import new_manifest
 from galviz.progress import Progress, silent
 from galviz.simulate import batch, schema
 from galviz.surveys import SDSS_WISE
@@ -41,7 +40,7 @@ def simulate(
     if rows < 1 or seed < 0:
         raise GalvizError(f"Cannot simulate {rows} rows with seed {seed}: rows start at 1 and seeds at 0.")
     path = Path(out)
-    columns = simulated_columns(labelled=labelled)
+    columns = schema(labelled)
     kind = "spectroscopic selection" if labelled else "photometric sources"
     manifest = new_manifest(
         path.name,
@@ -56,17 +55,6 @@ def simulate(
         for done in _write_parts(writer, rows, seed, labelled):
             progress(done / rows, f"{done:,} of {rows:,} sources simulated")
     return open_catalogue(path)
-
-
-def simulated_columns(*, labelled: bool) -> tuple[Column, ...]:
-    """The columns of a simulated catalogue: as the survey describes them, and the simulator's own."""
-    known = {column.name: column for column in SDSS_WISE.columns}
-    return tuple(known.get(raw["name"]) or _own(raw) for raw in schema(labelled))
-
-
-def _own(raw: Mapping[str, Any]) -> Column:
-    kind = "class" if raw["ucd"] == "src.class" else "flag" if raw["dtype"] == "bool" else "number"
-    return Column(**raw, kind=kind)
 
 
 def _write_parts(writer: CatalogueWriter, rows: int, seed: int, labelled: bool) -> Iterator[int]:

@@ -140,3 +140,14 @@ def test_planes_come_from_the_manifest(catalogue: Catalogue) -> None:
     }
     bare = dataclasses.replace(manifest, groups=manifest.groups[:1], derived=(), defaults={})
     assert default_planes(bare) == {"sky": Plane("ra", "dec"), "cmd": Plane(*manifest.features[:2])}
+
+
+def test_the_sentence_comes_back_after_a_failure(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    explore = Explore(session)
+    monkeypatch.setattr(explore._newest, "ask", asked.append)
+    explore._shown["counts"] = Counts(session.catalogue, session.selection)
+    explore._fail("The index is stale; run `galviz index`.")
+    assert "stale" in explore._sentence.object
+    explore.redraw()
+    assert "counts" in asked[-1]
