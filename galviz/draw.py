@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from galviz import kernels
 from galviz.catalogue import Catalogue, as_selection, blocks
-from galviz.errors import SelectionError
+from galviz.errors import Cancelled, SelectionError
 from galviz.index import has_index, open_index
 from galviz.selection import Clause, Mask, Selection
 
@@ -123,7 +123,39 @@ def _selected(catalogue: Catalogue, selection: Selection, columns: list[str]) ->
         yield block, mask
 
 
-def draw(
+def never() -> bool:
+    """The work goes on."""
+    return False
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture: a viewport, the sources in it, and what a pixel holds."""
+
+    view: Viewport
+    selection: Selection = Selection()
+    by: str | None = None
+    mean: str | None = None
+    std: str | None = None
+    min: str | None = None
+    max: str | None = None
+
+
+def draw_many(
+    catalogue: Catalogue, requests: Sequence[Request], *, exact: bool = True, stop: Callable[[], bool] = never
+) -> list[xr.DataArray]:
+    """The pictures of several requests, as `draw` makes them, in one go."""
+    result = []
+    for request in requests:
+        if stop():
+            raise Cancelled("Drawing was stopped.")
+        result.append(
+            _draw(catalogue, request.view, request.selection, by=request.by, mean=request.mean, std=request.std)
+        )
+    return result
+
+
+def _draw(
     catalogue: Catalogue,
     view: Viewport,
     selection: Selection | str | None = None,
@@ -196,6 +228,19 @@ def _array(view: Viewport, data: NDArray[Any], last: dict[str, list[str]]) -> xr
     return xr.DataArray(data, dims=("y", "x", *last), coords=coords, attrs=attrs)
 
 
+def draw(
+    catalogue: Catalogue,
+    view: Viewport,
+    selection: Selection | str | None = None,
+    *,
+    exact: bool = True,
+    stop: Callable[[], bool] = never,
+    **what: str | None,
+) -> xr.DataArray:
+    request = Request(view, as_selection(selection), **what)
+    return draw_many(catalogue, [request], exact=exact, stop=stop)[0]
+
+
 def histogram(
     catalogue: Catalogue,
     column: str,
@@ -203,6 +248,8 @@ def histogram(
     selection: Selection | str | None = None,
     *,
     by: str | None = "class",
+    exact: bool = True,
+    stop: Callable[[], bool] = never,
 ) -> NDArray[np.int64]:
     """Counts (bins, classes) of a column between ascending `edges`; the last bin includes its upper edge.
 
@@ -237,7 +284,12 @@ def column_range(catalogue: Catalogue, column: str) -> tuple[float, float]:
 
 
 def class_counts(
-    catalogue: Catalogue, selection: Selection | str | None = None, *, by: str = "class"
+    catalogue: Catalogue,
+    selection: Selection | str | None = None,
+    *,
+    by: str = "class",
+    exact: bool = True,
+    stop: Callable[[], bool] = never,
 ) -> dict[str, int]:
     """The number of selected sources of each class."""
     names = catalogue.manifest.class_names
@@ -247,7 +299,13 @@ def class_counts(
     return {name: int(number) for name, number in zip(names, out, strict=True)}
 
 
-def count(catalogue: Catalogue, selection: Selection | str | None = None) -> int:
+def count(
+    catalogue: Catalogue,
+    selection: Selection | str | None = None,
+    *,
+    exact: bool = True,
+    stop: Callable[[], bool] = never,
+) -> int:
     """The number of selected sources, as `Catalogue.count` but from the index."""
     chosen = as_selection(selection)
     if not chosen:
