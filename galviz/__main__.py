@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 
 import galviz
 from galviz import classify as classifier
@@ -25,13 +24,14 @@ from galviz.embed import embed as embed_catalogue
 from galviz.errors import CatalogueError, GalvizError
 from galviz.evaluate import evaluate as evaluate_model
 from galviz.evaluate import table
-from galviz.index import build_index, has_index, indexed_columns
+from galviz.index import build_index, bytes_needed, has_index, is_whole
 from galviz.info import describe, lines
 from galviz.ingest import account
 from galviz.ingest import ingest as ingest_files
 from galviz.progress import Report, rows_of
 from galviz.simulate.catalogue import simulate as simulate_catalogue
 from galviz.surveys import SURVEYS
+from galviz.work import connected
 
 _MODEL_BYTES = 100_000_000  # a forest of 200 trees on some ten thousand sources, roughly
 
@@ -144,12 +144,20 @@ def embed(catalogue: Path, sample: int, seed: int) -> None:
 
 @cli.command()
 @click.argument("catalogue", type=PathLike)
-def index(catalogue: Path) -> None:
-    """Write the index that the views of the page read."""
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="A Dask scheduler, such as tcp://host:8786, whose workers do the work; they must see the same files.",
+)
+def index(catalogue: Path, scheduler: str | None) -> None:
+    """Write the index that the views of the page read, unless it is up to date and whole."""
     opened = open_catalogue(catalogue)
-    needed = opened.rows * sum(np.dtype(column.dtype).itemsize for column in indexed_columns(opened))
-    with Report("index") as report, room(catalogue, needed):
-        build_index(opened, rows_of(opened.rows, report, "indexed"))
+    with Report("index") as report:
+        if is_whole(opened, rows_of(opened.rows, report, "checked")):
+            click.echo(f"The index of {catalogue} is up to date.")
+            return
+        with connected(scheduler) as client, room(catalogue, bytes_needed(opened)):
+            build_index(opened, rows_of(opened.rows, report, "indexed"), client=client)
 
 
 @cli.command()

@@ -226,11 +226,12 @@ class Box:
         return (self.x, self.y)
 
     def mask(self, frame: Frame) -> Mask:
-        x, y = self._sides
+        x, y = self.sides
         return x.mask(frame) & y.mask(frame)
 
     @property
-    def _sides(self) -> tuple[Range, Range]:
+    def sides(self) -> tuple[Range, Range]:
+        """The ranges of x and y that make up the box."""
         return Range(self.x, self.x_low, self.x_high), Range(self.y, self.y_low, self.y_high)
 
     def bounds(self) -> dict[str, tuple[float, float]]:
@@ -305,12 +306,16 @@ class Cone:
         return (self.ra, self.dec)
 
     def mask(self, frame: Frame) -> Mask:
-        ra = np.radians(_values(frame, self.ra).astype(float))
-        dec = np.radians(_values(frame, self.dec).astype(float))
+        ras, decs = _values(frame, self.ra), _values(frame, self.dec)
+        low, high = self.bounds()[self.dec]
+        mask = (decs >= low) & (decs <= high)
+        near = np.flatnonzero(mask)  # the trigonometry is for those in the band of declination only
+        ra, dec = np.radians(ras[near].astype(float)), np.radians(decs[near].astype(float))
         ra0, dec0 = math.radians(self.centre_ra), math.radians(self.centre_dec)
         with np.errstate(invalid="ignore"):
             haversine = np.sin((dec - dec0) / 2) ** 2 + np.cos(dec) * math.cos(dec0) * np.sin((ra - ra0) / 2) ** 2
-        return np.asarray(haversine <= math.sin(math.radians(self.radius) / 2) ** 2)
+        mask[near] = haversine <= math.sin(math.radians(self.radius) / 2) ** 2
+        return mask
 
     def bounds(self) -> dict[str, tuple[float, float]]:
         reach = self.radius + 1e-6  # wider than any rounding

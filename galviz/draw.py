@@ -1,126 +1,39 @@
 """Index, selection and requests to arrays: all that a view ever receives.
 
-The arrays equal those of `datashader.Canvas.points` on the selected rows in catalogue order, pixel for pixel.
+The exact arrays equal those of `datashader.Canvas.points` on the selected rows, pixel for pixel. The usual planes
+are drawn from their sorted copies (`galviz.exact`), any other from its columns in row order (`galviz.scan`); quick
+estimates come from samples (`galviz.estimate`). Finished pictures are kept, so that going back to one is a look-up.
 Shading stays outside.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from cachetools import LRUCache, cached
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from galviz import kernels
-from galviz.catalogue import Catalogue, as_selection, blocks
-from galviz.errors import Cancelled, SelectionError
-from galviz.index import has_index, open_index
-from galviz.selection import Clause, Mask, Selection
+from galviz import estimate as estimates
+from galviz import exact as sorted_planes
+from galviz import kernels, scan
+from galviz.catalogue import Catalogue, as_selection
+from galviz.errors import SelectionError
+from galviz.index import Index, has_index, open_index, shown_range
+from galviz.requests import Request, Viewport
+from galviz.selection import Selection
 
-BLOCK = 1 << 20
-MASK_BYTES = 256 << 20
+__all__ = [
+    "Request", "Viewport", "class_counts", "column_range", "count", "draw", "draw_many", "histogram", "is_cached",
+    "never", "selected",
+]  # fmt: skip
+
+PICTURE_BYTES = 256 << 20
 RANGE_ROWS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Viewport:
-    """A rectangle of the plane (x, y) and the pixels that it is drawn on; both edges are inside."""
-
-    x: str
-    y: str
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-    width: int = 600
-    height: int = 500
-
-    def __post_init__(self) -> None:
-        for low, high in (self.x_range, self.y_range):
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise SelectionError(f"A viewport needs a finite range that grows, not {low} to {high}.")
-            # Closer than the numbers around it can tell pixels apart, or wider than any number.
-            if not 1e-12 * max(abs(low), abs(high), 1e-288) < high - low < 1e300:
-                raise SelectionError(f"A viewport cannot be zoomed to {low} to {high}; zoom out.")
-        if not (1 <= self.width <= 20_000 and 1 <= self.height <= 20_000):
-            raise SelectionError(f"A viewport has 1 to 20000 pixels a side, not {self.width} x {self.height}.")
-
-    @property
-    def window(self) -> NDArray[np.float64]:
-        return np.array([*self.x_range, *self.y_range], float)
-
-
-class _Block(Mapping[str, Any]):
-    """One block of rows as `Selection.mask` reads it: columns looked up when asked for."""
-
-    def __init__(self, catalogue: Catalogue, arrays: Mapping[str, NDArray[Any]], rows: slice) -> None:
-        self._catalogue, self._arrays, self._rows = catalogue, arrays, rows
-
-    def __getitem__(self, name: str) -> Any:
-        column = self._catalogue.manifest.column(name)
-        return self._catalogue.labelled(column.name, self._arrays[column.name][self._rows])
-
-    def codes(self, name: str) -> NDArray[Any]:
-        """The values as they are stored: class codes, not names; read-only, so that loops compile for one kind."""
-        values = self._arrays[self._catalogue.manifest.column(name).name][self._rows]
-        values.flags.writeable = False
-        return values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return int(self._rows.stop - self._rows.start)
-
-
-class _MaskCache:
-    """Masks of single clauses, shared by all sessions; keys hold the version of the catalogue."""
-
-    def __init__(self) -> None:
-        self._masks: LRUCache[tuple[str, Clause, int], Mask] = LRUCache(MASK_BYTES, getsizeof=lambda mask: mask.nbytes)
-        self._lock = threading.Lock()
-
-    def mask(self, catalogue: Catalogue, selection: Selection, block: _Block, start: int) -> Mask:
-        result: Mask | None = None
-        for _, clause in selection:
-            key = (catalogue.digest, clause, start)
-            with self._lock:
-                mask = self._masks.get(key)
-            if mask is None:
-                mask = clause.mask(block)
-                mask.flags.writeable = False
-                with self._lock:
-                    if mask.nbytes < self._masks.maxsize:
-                        self._masks[key] = mask
-            result = mask if result is None else result & mask
-        if result is None:
-            result = np.ones(len(block), bool)
-        result.flags.writeable = False
-        return result
-
-
-_masks = _MaskCache()
-
-
-def _selected(catalogue: Catalogue, selection: Selection, columns: list[str]) -> Iterator[tuple[_Block, Mask]]:
-    """Blocks of rows with their mask: from the index where it has the columns, else from the Parquet parts."""
-    names = {catalogue.manifest.column(name).name for name in (*columns, *selection.columns)}
-    index = open_index(catalogue) if has_index(catalogue) else None
-    if index and names <= set(index.columns):
-        for rows in blocks(index.rows, BLOCK):
-            block = _Block(catalogue, index.columns, rows)
-            yield block, _masks.mask(catalogue, selection, block, rows.start)
-        return
-    for part in range(catalogue.parts):
-        arrays = catalogue.read_part(part, sorted(names))
-        block = _Block(catalogue, arrays, slice(0, catalogue.manifest.groups[0].parts[part].rows))
-        mask = selection.mask(block)
-        mask.flags.writeable = False
-        yield block, mask
+Stop = Callable[[], bool]
 
 
 def never() -> bool:
@@ -128,117 +41,135 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class Request:
-    """One picture: a viewport, the sources in it, and what a pixel holds."""
-
-    view: Viewport
-    selection: Selection = Selection()
-    by: str | None = None
-    mean: str | None = None
-    std: str | None = None
-    min: str | None = None
-    max: str | None = None
-
-
-def draw_many(
-    catalogue: Catalogue, requests: Sequence[Request], *, exact: bool = True, stop: Callable[[], bool] = never
-) -> list[xr.DataArray]:
-    """The pictures of several requests, as `draw` makes them, in one go."""
-    result = []
-    for request in requests:
-        if stop():
-            raise Cancelled("Drawing was stopped.")
-        result.append(
-            _draw(catalogue, request.view, request.selection, by=request.by, mean=request.mean, std=request.std)
-        )
-    return result
-
-
-def _draw(
+def draw(
     catalogue: Catalogue,
-    view: Viewport,
+    view: Viewport | Sequence[Viewport],
     selection: Selection | str | None = None,
     *,
     by: str | None = None,
     mean: str | None = None,
     std: str | None = None,
+    min: str | None = None,
+    max: str | None = None,
     exact: bool = True,
-) -> xr.DataArray:
+    stop: Stop = never,
+    client: Any = None,
+) -> Any:
     """Rasterise the selected sources.
 
-    Returns an array of shape (height, width) with dimensions (y, x): counts (uint32), or with `mean` or `std`
-    the mean or the standard deviation (population, not sample) of that column per pixel, NaN where no source
-    falls. With `by`, a class column, the shape is (height, width, classes) with a last dimension named `by`.
-    Sources without a coordinate or outside the viewport are not drawn. `exact` False allows an estimate, and
-    `attrs["exact"]` tells what came back. Reads the index; columns outside it come from the Parquet parts,
-    which is slower. Raises SelectionError for unknown columns.
+    Returns an xarray.DataArray of shape (height, width) with dimensions (y, x): counts (uint32), or the `mean`, the
+    standard deviation `std` (population, not sample), the `min` or the `max` of a column per pixel (float64), NaN
+    where no source with a value falls. With `by`, a class column, the shape is (height, width, classes) with a last
+    dimension named `by`. Several views give a list of arrays, drawn together. Sources without a coordinate or
+    outside the viewport are not drawn.
+
+    With `exact` False the answer may be an estimate from a sample: `attrs["exact"]` tells, the counts are then
+    float32, and `attrs["standard_error"]` is an array of the same shape. `stop` is asked now and then. `client` is a
+    `distributed.Client` whose workers draw the parts; it changes nothing in the answer.
+
+    Reads the index; columns outside it come from the Parquet parts, which is slower. Raises SelectionError for
+    unknown columns, StaleIndexError for a damaged index, Cancelled when `stop` returns True.
     """
-    if sum(option is not None for option in (by, mean, std)) > 1:
-        raise SelectionError("A picture shows one of by, mean and std, not several.")
+    views = (view,) if isinstance(view, Viewport) else tuple(view)
     chosen = as_selection(selection)
-    if by is not None:
-        data, last = _draw_by(catalogue, view, chosen, by), {by: list(catalogue.manifest.class_names)}
-        return _array(view, data, last)
-    if value := mean or std:
-        return _array(view, _draw_moment(catalogue, view, chosen, value, spread=std is not None), {})
-    counts = np.zeros((view.height, view.width), np.uint32)
-    for block, mask in _selected(catalogue, chosen, [view.x, view.y]):
-        kernels.count_points(block.codes(view.x), block.codes(view.y), mask, view.window, counts)
-    return _array(view, counts, {})
+    requests = [Request(one, chosen, by=by, mean=mean, std=std, min=min, max=max) for one in views]
+    pictures = draw_many(catalogue, requests, exact=exact, stop=stop, client=client)
+    return pictures[0] if isinstance(view, Viewport) else pictures
 
 
-def _draw_by(catalogue: Catalogue, view: Viewport, selection: Selection, by: str) -> NDArray[np.uint32]:
-    if catalogue.manifest.column(by).kind != "class":
-        raise SelectionError(f"The column {by!r} holds no classes; count by a class column.")
-    out = np.zeros((view.height, view.width, len(catalogue.manifest.classes)), np.uint32)
-    for block, mask in _selected(catalogue, selection, [view.x, view.y, by]):
-        kernels.count_points_by(block.codes(view.x), block.codes(view.y), block.codes(by), mask, view.window, out)
-    return out
-
-
-def _draw_moment(
-    catalogue: Catalogue, view: Viewport, selection: Selection, value: str, *, spread: bool
-) -> NDArray[np.float64]:
-    shape = (view.height, view.width)
-    counts, sums, squares = np.zeros(shape, np.uint32), np.zeros(shape), np.zeros(shape)
-    for block, mask in _selected(catalogue, selection, [view.x, view.y, value]):
-        kernels.moments_of_points(
-            block.codes(view.x), block.codes(view.y), block.codes(value), mask, view.window, counts, sums, squares
+def draw_many(
+    catalogue: Catalogue, requests: Sequence[Request], *, exact: bool = True, stop: Stop = never, client: Any = None
+) -> list[xr.DataArray]:
+    """The pictures of several requests, as `draw` makes them, drawn together: they share masks and processors."""
+    named = [request.named(catalogue) for request in requests]
+    index = _index(catalogue)
+    known = {request: _pictures.get(catalogue, request) for request in named}
+    left = [request for request in dict.fromkeys(named) if known[request] is None]
+    errors: dict[Request, NDArray[np.float64]] = {}
+    if index is not None and not exact:
+        quick = {request: plane for request in left if (plane := estimates.plane_of(index, request)) is not None}
+        drawn = scan.at_once(
+            [_call(estimates.draw, catalogue, index, plane, request) for request, plane in quick.items()], stop
         )
-    result = np.full(shape, np.nan)
-    with np.errstate(invalid="ignore"):
-        np.divide(squares if spread else sums, counts, out=result, where=counts > 0)
-        if spread:
-            np.sqrt(result, out=result)
-    return result
+        for request, (values, error) in zip(quick, drawn, strict=True):
+            known[request], errors[request] = values, error
+        left = [request for request in left if request not in quick]
+    for request, values in zip(left, _draw_exactly(catalogue, index, left, stop, client), strict=True):
+        known[request] = values
+        _pictures.put(catalogue, request, values)
+    return [_array(catalogue, request, known[request], errors.get(request)) for request in named]
 
 
-def _array(view: Viewport, data: NDArray[Any], last: dict[str, list[str]]) -> xr.DataArray:
+def _draw_exactly(
+    catalogue: Catalogue, index: Index | None, requests: list[Request], stop: Stop, client: Any
+) -> list[NDArray[Any]]:
+    done: dict[Request, NDArray[Any]] = {}
+    if index is not None:
+        quick = [request for request in requests if sorted_planes.plane_of(index, request) is not None]
+        if quick:
+            done.update(zip(quick, sorted_planes.draw(catalogue, index, quick, stop, client), strict=True))
+    for request in requests:
+        if request not in done:
+            done[request] = scan.draw(catalogue, request, stop)
+    return [done[request] for request in requests]
+
+
+def is_cached(catalogue: Catalogue, requests: Sequence[Request]) -> bool:
+    """Whether the exact pictures of all `requests` are at hand."""
+    return all(_pictures.get(catalogue, request.named(catalogue)) is not None for request in requests)
+
+
+def _index(catalogue: Catalogue) -> Index | None:
+    return open_index(catalogue) if has_index(catalogue) else None
+
+
+class _Pictures:
+    """Finished pictures, shared by all sessions; keys hold the version of the catalogue."""
+
+    def __init__(self) -> None:
+        self._kept: LRUCache[tuple[str, Request], NDArray[Any]] = LRUCache(
+            PICTURE_BYTES, getsizeof=lambda values: values.nbytes
+        )
+        self._lock = threading.Lock()
+
+    def get(self, catalogue: Catalogue, request: Request) -> NDArray[Any] | None:
+        with self._lock:
+            return self._kept.get((catalogue.digest, request))
+
+    def put(self, catalogue: Catalogue, request: Request, values: NDArray[Any]) -> None:
+        with self._lock:
+            if values.nbytes <= self._kept.maxsize:
+                self._kept[catalogue.digest, request] = values
+
+
+_pictures = _Pictures()
+
+
+def _array(
+    catalogue: Catalogue, request: Request, values: NDArray[Any] | None, error: NDArray[np.float64] | None
+) -> xr.DataArray:
     def centres(low: float, high: float, pixels: int) -> NDArray[np.float64]:
         scale = pixels / (high - low)
         return (np.arange(pixels, dtype=np.float64) + 0.5 + low * scale) / scale
 
+    assert values is not None
+    view = request.view
+    last = {request.by: list(catalogue.manifest.class_names)} if request.by else {}
     coords: dict[str, Any] = {
         "y": centres(*view.y_range, view.height),
         "x": centres(*view.x_range, view.width),
         **last,
     }
-    attrs = {"exact": True, "x_range": view.x_range, "y_range": view.y_range}
-    return xr.DataArray(data, dims=("y", "x", *last), coords=coords, attrs=attrs)
+    attrs: dict[str, Any] = {"exact": error is None, "x_range": view.x_range, "y_range": view.y_range}
+    if error is None:
+        values = values.copy()  # the kept one stays as it is, whatever the caller does
+    else:
+        attrs["standard_error"] = error
+    return xr.DataArray(values, dims=("y", "x", *last), coords=coords, attrs=attrs)
 
 
-def draw(
-    catalogue: Catalogue,
-    view: Viewport,
-    selection: Selection | str | None = None,
-    *,
-    exact: bool = True,
-    stop: Callable[[], bool] = never,
-    **what: str | None,
-) -> xr.DataArray:
-    request = Request(view, as_selection(selection), **what)
-    return draw_many(catalogue, [request], exact=exact, stop=stop)[0]
+def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    return lambda: function(*arguments)
 
 
 def histogram(
@@ -249,38 +180,46 @@ def histogram(
     *,
     by: str | None = "class",
     exact: bool = True,
-    stop: Callable[[], bool] = never,
+    stop: Stop = never,
 ) -> NDArray[np.int64]:
     """Counts (bins, classes) of a column between ascending `edges`; the last bin includes its upper edge.
 
-    With `by` None there is one column of counts for all sources.
+    With `by` None there is one column of counts for all sources. With `exact` False an estimate may come back.
     """
-    out = np.zeros((len(edges) - 1, len(catalogue.manifest.classes) if by else 1), np.int64)
-    for block, mask in _selected(catalogue, as_selection(selection), [column, by] if by else [column]):
-        codes = block.codes(by) if by else np.zeros(len(block), np.int8)
-        kernels.count_values_by(block.codes(column), codes, mask, np.asarray(edges, float), out)
+    chosen, limits = as_selection(selection), np.asarray(edges, float)
+    name = catalogue.manifest.column(column).name
+    group = catalogue.manifest.column(by).name if by else None
+    if index := _index(catalogue):
+        if not exact and (plane := estimates.home_of(index, _names(catalogue, chosen, name, group))):
+            return estimates.histogram(catalogue, index, plane, name, limits, chosen, group)
+        if group in (None, index.layout.by) and sorted_planes.histogram_plane(index, name):
+            return sorted_planes.histogram(catalogue, index, name, limits, chosen, group is not None, stop)
+    out = np.zeros((len(limits) - 1, len(catalogue.manifest.classes) if group else 1), np.int64)
+    for _, block, mask in scan.selected(catalogue, chosen, [name, group] if group else [name], stop):
+        codes = block.codes(group) if group else np.zeros(len(block), np.int8)
+        kernels.count_values_by(block.codes(name), codes, mask, limits, out)
     return out
 
 
-@cached(LRUCache(maxsize=512), key=lambda catalogue, column: (catalogue.digest, column), lock=threading.Lock())
+def _names(catalogue: Catalogue, selection: Selection, *others: str | None) -> tuple[str, ...]:
+    return tuple(catalogue.manifest.column(name).name for name in (*selection.columns, *others) if name)
+
+
 def column_range(catalogue: Catalogue, column: str) -> tuple[float, float]:
     """A range that shows nearly all values of a column: outliers beyond 1 in 2,000 on either side do not widen it.
 
-    Taken from at most a million evenly spaced rows; positive for a column of logarithmic scale; (0, 1) when
-    there is no finite value.
+    Taken from about a million evenly spaced rows; positive for a column of logarithmic scale; (0, 1) when there is
+    no finite value. Instant for the columns that the index knows.
     """
     known = catalogue.manifest.column(column)
-    parts = [block.codes(known.name) for block, _ in _selected(catalogue, Selection(), [known.name])]
-    step = max(1, catalogue.rows // RANGE_ROWS)
-    values = np.concatenate([part[::step] for part in parts]).astype(float)
-    values = values[np.isfinite(values) & (values > 0)] if known.scale == "log" else values[np.isfinite(values)]
-    if not values.size:
-        return (0.001, 1.0) if known.scale == "log" else (0.0, 1.0)
-    low, high = (float(n) for n in np.percentile(values, (0.05, 99.95)))
-    if known.scale == "log":
-        return low / 1.2, high * 1.2
-    margin = 0.04 * (high - low) or 0.5
-    return low - margin, high + margin
+    index = _index(catalogue)
+    if index is not None and known.name in index.layout.ranges:
+        return index.layout.ranges[known.name]
+    step = -(-catalogue.rows // RANGE_ROWS)
+    parts = [
+        block.codes(known.name)[-start % step :: step] for start, block in scan.rows_of(catalogue, [known.name], never)
+    ]
+    return shown_range(known, np.concatenate(parts))
 
 
 def class_counts(
@@ -289,13 +228,22 @@ def class_counts(
     *,
     by: str = "class",
     exact: bool = True,
-    stop: Callable[[], bool] = never,
+    stop: Stop = never,
 ) -> dict[str, int]:
-    """The number of selected sources of each class."""
+    """The number of selected sources of each class; with `exact` False an estimate may come back."""
+    chosen, name = as_selection(selection), catalogue.manifest.column(by).name
+    if catalogue.manifest.columns[name].kind != "class":
+        raise SelectionError(f"The column {by!r} holds no classes; count by a class column.")
     names = catalogue.manifest.class_names
     out = np.zeros(len(names), np.int64)
-    for block, mask in _selected(catalogue, as_selection(selection), [by]):
-        kernels.count_codes(block.codes(by), mask, out)
+    index = _index(catalogue)
+    if index and not exact and (plane := estimates.home_of(index, _names(catalogue, chosen, name))):
+        out = estimates.class_counts(catalogue, index, plane, chosen, name)
+    elif index and index.planes and name == index.layout.by:
+        out = sorted_planes.class_counts(catalogue, index, chosen, stop)[:-1]
+    else:
+        for _, block, mask in scan.selected(catalogue, chosen, [name], stop):
+            kernels.count_codes(block.codes(name), mask, out)
     return {name: int(number) for name, number in zip(names, out, strict=True)}
 
 
@@ -304,21 +252,31 @@ def count(
     selection: Selection | str | None = None,
     *,
     exact: bool = True,
-    stop: Callable[[], bool] = never,
+    stop: Stop = never,
 ) -> int:
-    """The number of selected sources, as `Catalogue.count` but from the index."""
+    """The number of selected sources, as `Catalogue.count` but from the index; see `draw` for `exact`."""
     chosen = as_selection(selection)
     if not chosen:
         return catalogue.rows
-    return sum(int(mask.sum()) for _, mask in _selected(catalogue, chosen, []))
+    index = _index(catalogue)
+    if index and not exact and (plane := estimates.home_of(index, _names(catalogue, chosen))):
+        return estimates.count(catalogue, index, plane, chosen)
+    if index and index.planes:
+        return int(sorted_planes.class_counts(catalogue, index, chosen, stop).sum())
+    return sum(int(mask.sum()) for _, _, mask in scan.selected(catalogue, chosen, [], stop))
 
 
 def selected(
     catalogue: Catalogue, selection: Selection | str | None = None, columns: Sequence[str] = ()
 ) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
-    """The selected sources block by block: their row numbers, ascending, and the values of `columns` as stored."""
-    start = 0
-    for block, mask in _selected(catalogue, as_selection(selection), list(columns)):
+    """The selected sources block by block: their row numbers, in any order, and the values of `columns` as stored."""
+    chosen, index = as_selection(selection), _index(catalogue)
+    names = {name: catalogue.manifest.column(name).name for name in columns}
+    in_rows = index is not None and {*names.values(), *_names(catalogue, chosen)} <= set(index.columns)
+    if index and index.planes and not in_rows and sorted_planes.holds(index, names.values()):
+        for rows, values in sorted_planes.selected(catalogue, index, chosen, list(names.values())):
+            yield rows, {name: values[stored] for name, stored in names.items()}
+        return
+    for start, block, mask in scan.selected(catalogue, chosen, list(columns), never):
         places = np.flatnonzero(mask)
         yield places + start, {name: block.codes(name)[places] for name in columns}
-        start += len(block)

@@ -6,8 +6,9 @@ sorted, and no more than one page is ever read of the other columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from galviz.catalogue import Catalogue
-from galviz.draw import selected
+from galviz.draw import never, selected
 from galviz.index import has_index, open_index
 from galviz.manifest import Column
+from galviz.scan import at_once
 from galviz.selection import Selection
 
 Rows = NDArray[np.int64]
+_SMALL = np.uint32  # row numbers while they are sorted; no catalogue has 4 billion rows
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,11 @@ def page(
     """
     names = [catalogue.manifest.column(name).name for name in columns]
     if sort is None:
-        rows = np.concatenate([rows for rows, _ in selected(catalogue, selection)])[offset : offset + limit]
+        rows = np.concatenate([rows.astype(_SMALL) for rows, _ in selected(catalogue, selection)])
+        last = min(max(offset, 0) + limit, rows.size)
+        if last < rows.size:
+            rows.partition(last)
+        rows = np.sort(rows[:last])[max(offset, 0) :].astype(np.int64)
     else:
         rows = _sorted_rows(catalogue, selection, catalogue.manifest.column(sort), descending, offset, limit)
     values = read_rows(catalogue, rows, names)
@@ -76,18 +83,22 @@ def expected(catalogue: Catalogue, selection: Selection | str | None, column: st
 def _sorted_rows(
     catalogue: Catalogue, selection: Selection | str | None, column: Column, descending: bool, offset: int, limit: int
 ) -> Rows:
-    blocks = list(selected(catalogue, selection, [column.name]))
-    rows = np.concatenate([numbers for numbers, _ in blocks])
-    keys = sort_keys(np.concatenate([values[column.name] for _, values in blocks]), column, descending)
+    def blocks() -> Iterator[tuple[Rows, NDArray[Any]]]:
+        for rows, values in selected(catalogue, selection, [column.name]):
+            yield rows, sort_keys(values[column.name], column, descending)
+
+    # Twice over the rows, so that no more than their keys are held at once.
+    keys = np.concatenate([keys for _, keys in blocks()])
     offset = max(offset, 0)
-    last = min(offset + limit, rows.size) - 1
+    last = min(offset + limit, keys.size) - 1
     if last < offset:
-        return rows[:0]
-    bounds = np.partition(keys, [offset, last])[[offset, last]]
-    between = np.flatnonzero((keys >= bounds[0]) & (keys <= bounds[1]))
-    before = int((keys < bounds[0]).sum())
-    order = between[np.argsort(keys[between], kind="stable")]
-    return rows[order[offset - before : last + 1 - before]]
+        return np.zeros(0, np.int64)
+    keys.partition([offset, last])
+    low, high = keys[offset], keys[last]
+    before = int((keys < low).sum())
+    found = [(rows[here], part[here]) for rows, part in blocks() for here in [(part >= low) & (part <= high)]]
+    rows, keys = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return rows[np.lexsort((rows, keys))[offset - before : last + 1 - before]]
 
 
 def sort_keys(values: NDArray[Any], column: Column, descending: bool) -> NDArray[Any]:
@@ -112,9 +123,12 @@ def read_rows(catalogue: Catalogue, rows: Rows, columns: Sequence[str]) -> dict[
     ends = np.cumsum(sizes)
     part_of = np.searchsorted(ends, rows, side="right")
     values |= {name: np.empty(rows.size, catalogue.manifest.column(name).dtype) for name in rest}
-    for part in np.unique(part_of).tolist():
+
+    def take(part: int) -> None:
         here = part_of == part
         arrays = catalogue.read_part(part, rest)
         for name in rest:
             values[name][here] = arrays[name][rows[here] - (ends[part] - sizes[part])]
+
+    at_once([partial(take, part) for part in np.unique(part_of).tolist()], never)
     return values

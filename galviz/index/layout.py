@@ -21,6 +21,9 @@ MOST_STRIPS, STRIP_ROWS = 4096, 16_384
 CODES = 255  # distinct values up to which a column is stored as codes of one byte
 SAMPLE_ROWS, CELL_ROWS = 800_000, 64
 EXACT_ROWS = 1_000_000  # catalogues up to here have no sample: the exact picture is as quick
+RANGE_ROWS = 1_000_000  # rows from which ranges are taken
+CHUNK_ROWS = 1_500_000  # rows of a plane that are put in order at once
+ROW_BYTES, LEAST_BYTES = 90, 2 << 30  # columns in row order are added while an index is smaller
 # Columns of these roles are indexed; where not all of them fit, those that come first.
 ROLES = (
     "prediction", "truth", "best_probability", "probability", "embedding", "projection", "position", "morphology",
@@ -86,7 +89,9 @@ def indexed_columns(manifest: Manifest) -> tuple[Column, ...]:
 
 def usual_planes(manifest: Manifest) -> tuple[tuple[str, str], ...]:
     """The planes that every session looks at: the embedding, the sky, colour and magnitude."""
-    named = [manifest.columns[name] for name in manifest.defaults.get("colour_magnitude", ()) if name in manifest.columns]
+    named = [
+        manifest.columns[name] for name in manifest.defaults.get("colour_magnitude", ()) if name in manifest.columns
+    ]
     features = [manifest.columns[name] for name in manifest.features]
     pairs = (
         manifest.of_role("embedding"),
@@ -101,8 +106,23 @@ def carried_columns(manifest: Manifest) -> tuple[str, ...]:
     filters = manifest.defaults.get("filters", manifest.features[:2])
     probabilities = (*manifest.of_role("best_probability"), *manifest.of_role("probability"))
     return tuple(
-        dict.fromkeys((*(column.name for column in probabilities), *(name for name in filters if name in manifest.columns)))
+        dict.fromkeys(
+            (*(column.name for column in probabilities), *(name for name in filters if name in manifest.columns))
+        )
     )
+
+
+def kept_columns(manifest: Manifest) -> tuple[str, ...]:
+    """All that an index may hold: the indexed columns, and what else a plane has a copy of."""
+    indexed = (column.name for column in indexed_columns(manifest))
+    planes = (name for plane in usual_planes(manifest) for name in plane)
+    return tuple(dict.fromkeys((*indexed, *planes, *carried_columns(manifest))))
+
+
+def ordering_column(manifest: Manifest) -> str:
+    """The class column that orders the rows of a strip, or nothing."""
+    column = manifest.class_column
+    return column.name if column and column.kind == "class" else ""
 
 
 def strips_of(rows: int) -> int:

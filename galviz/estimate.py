@@ -1,0 +1,153 @@
+"""Quick estimates from the stratified samples of the sorted planes, each with its standard error.
+
+A sample holds every source of a sparse cell, and of a crowded one a share that is known for each class, so that neither
+an outlier nor a rare class is lost. A sampled source of weight w stands for w sources.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from galviz.catalogue import Catalogue
+from galviz.index import Index, Plane
+from galviz.index.layout import CELLS
+from galviz.kernels import runs
+from galviz.requests import Request, Viewport
+from galviz.scan import Block
+from galviz.selection import Mask, Selection
+
+MASK_BYTES = 64 << 20
+Stop = Callable[[], bool]
+Estimate = tuple[NDArray[Any], NDArray[Any]]
+
+
+def plane_of(index: Index, request: Request) -> Plane | None:
+    """The plane whose sample can estimate a request; None where there is no sample, or too few rows to need one."""
+    for plane in index.planes:
+        if (plane.layout.x, plane.layout.y) == (request.view.x, request.view.y) and plane.sample is not None:
+            names = {request.view.x, request.view.y, request.column or request.view.x, *request.selection.columns}
+            return plane if names <= set(plane.sample.columns) else None
+    return None
+
+
+def home_of(index: Index, columns: tuple[str, ...]) -> Plane | None:
+    """The plane whose sample answers for the whole catalogue."""
+    return next((p for p in index.planes if p.sample is not None and set(columns) <= set(p.sample.columns)), None)
+
+
+_masks: LRUCache[Any, Mask] = LRUCache(MASK_BYTES, getsizeof=lambda mask: max(mask.nbytes, 1))
+_lock = threading.Lock()
+
+
+def mask_of(catalogue: Catalogue, index: Index, plane: Plane, selection: Selection) -> Mask:
+    """The selected rows of a sample."""
+    assert plane.sample is not None
+    rows = len(plane.sample.weight)
+    result = np.ones(rows, bool)
+    for _, clause in selection:
+        key = (str(index.path), plane.number, clause)
+        with _lock:
+            mask = _masks.get(key)
+        if mask is None:
+            mask = clause.mask(Block(catalogue, plane.sample.columns, slice(0, rows)))
+            with _lock:
+                if mask.nbytes <= _masks.maxsize:
+                    _masks[key] = mask
+        result &= mask
+    return result
+
+
+def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> Estimate:
+    """The estimate of a picture and its standard error, arrays of the shape of the exact picture."""
+    sample = plane.sample
+    assert sample is not None
+    mask = mask_of(catalogue, index, plane, request.selection)
+    xs, ys = sample.columns[plane.layout.x], sample.columns[plane.layout.y]
+    height, width = request.view.shape
+    window = request.view.window
+    if request.statistic in ("count", "by"):
+        by = request.by
+        depth = len(catalogue.manifest.classes) if by else 1
+        codes = sample.columns[by] if by else np.zeros(mask.size, np.int8)
+        counts = np.zeros((height, width, depth), np.float32)
+        # Sources that the sample does not show may be anywhere in their cell, of any class.
+        squared = np.repeat(_unseen(plane, request.view)[:, :, None], depth, axis=2)
+        squared /= depth
+        runs.weigh_points(xs, ys, codes, sample.weight, mask, window, counts, squared)
+        error = np.sqrt(squared, out=squared)
+        return (counts, error) if by else (counts[:, :, 0], error[:, :, 0])
+    assert request.column is not None
+    sums, extremes = np.zeros((height, width, 4)), np.full((height, width, 2), np.nan)
+    values = sample.columns[request.column]
+    runs.weigh_values(xs, ys, values, sample.weight, mask, window, sums, extremes)
+    filled = sums[:, :, 0] > 0
+    spread = np.full((height, width), np.nan)
+    np.divide(sums[:, :, 2], sums[:, :, 0], out=spread, where=filled)
+    np.sqrt(spread, out=spread)
+    # Of a weighted mean: the spread over the square root of the effective number of sources (Kish 1965).
+    error = spread * np.sqrt(
+        np.divide(sums[:, :, 3], sums[:, :, 0] ** 2, out=np.full_like(spread, np.nan), where=filled)
+    )
+    if request.statistic == "mean":
+        return np.where(filled, sums[:, :, 1], np.nan), error
+    if request.statistic == "std":
+        return spread, error / np.sqrt(2.0)
+    return extremes[:, :, 0 if request.statistic == "min" else 1], spread
+
+
+def _unseen(plane: Plane, view: Viewport) -> NDArray[np.float32]:
+    """The squared error that unseen sources leave in each pixel: that of one source a cell and class, spread evenly."""
+    assert plane.sample is not None
+    layout = plane.layout
+    height, width = view.shape
+
+    def cells(limits: tuple[float, float], pixels: int, low: float, high: float) -> tuple[NDArray[np.int64], float]:
+        size = (limits[1] - limits[0]) / pixels
+        centres = limits[0] + (np.arange(pixels) + 0.5) * size
+        places = np.clip((centres - low) / (high - low) * CELLS, 0, CELLS - 1).astype(np.int64)
+        return places, min(1.0, size / ((high - low) / CELLS))
+
+    columns, wide = cells(view.x_range, width, layout.x_low, layout.x_high)
+    rows, tall = cells(view.y_range, height, layout.low, layout.high)
+    return (plane.sample.floor * (wide * tall)).astype(np.float32)[np.ix_(rows, columns)]
+
+
+def class_counts(catalogue: Catalogue, index: Index, plane: Plane, selection: Selection, by: str) -> NDArray[np.int64]:
+    """The estimated number of selected sources of each class."""
+    assert plane.sample is not None
+    mask = mask_of(catalogue, index, plane, selection)
+    codes = plane.sample.columns[by][mask].astype(np.int64)
+    known = codes >= 0
+    weights = plane.sample.weight[mask][known]
+    sums = np.bincount(codes[known], weights, minlength=len(catalogue.manifest.classes))
+    return np.rint(sums).astype(np.int64)
+
+
+def count(catalogue: Catalogue, index: Index, plane: Plane, selection: Selection) -> int:
+    """The estimated number of selected sources."""
+    assert plane.sample is not None
+    mask = mask_of(catalogue, index, plane, selection)
+    return int(np.rint(plane.sample.weight[mask].sum(dtype=float)))
+
+
+def histogram(
+    catalogue: Catalogue, index: Index, plane: Plane, column: str, edges: NDArray[np.float64], selection: Selection,
+    by: str | None,
+) -> NDArray[np.int64]:  # fmt: skip
+    """The estimated counts (bins, classes), or (bins, 1)."""
+    assert plane.sample is not None
+    mask = mask_of(catalogue, index, plane, selection)
+    values = plane.sample.columns[column][mask].astype(float)
+    codes = plane.sample.columns[by][mask].astype(np.int64) if by else np.zeros(values.size, np.int64)
+    inside = (codes >= 0) & (values >= edges[0]) & (values <= edges[-1])
+    bins = len(edges) - 1
+    places = np.minimum(np.searchsorted(edges, values[inside], side="right") - 1, bins - 1)
+    depth = len(catalogue.manifest.classes) if by else 1
+    sums = np.bincount(places * depth + codes[inside], plane.sample.weight[mask][inside], minlength=bins * depth)
+    return np.rint(sums).astype(np.int64).reshape(bins, depth)

@@ -1,0 +1,409 @@
+"""Exact pictures, counts and histograms from the sorted planes of an index.
+
+The work is cut into pieces of consecutive strips that any thread or worker can do; what they return adds up to the
+same, bit for bit, in any order.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from cachetools import LRUCache, cached
+from cachetools.keys import hashkey
+from numpy.typing import NDArray
+
+from galviz.catalogue import Catalogue, open_catalogue
+from galviz.errors import StaleIndexError
+from galviz.index import Index, Plane, open_index
+from galviz.kernels import runs
+from galviz.marks import Marks, chunks, combined, groups_on, prepare
+from galviz.requests import Request, Viewport
+from galviz.scan import at_once
+from galviz.selection import Selection
+from galviz.work import finished
+
+Stop = Callable[[], bool]
+RUN_BYTES = 384 << 20
+FAN_IN = 8  # pieces that one worker adds up
+FINE = 2.0**-36  # what the second half of a sum counts in, see `kernels.runs.summarise_places`
+MODES = {"mean": runs.SUMS, "std": runs.SQUARES, "min": runs.LEAST, "max": runs.MOST}
+
+
+@dataclass
+class Piece:
+    """The rows of pixels of a picture, from `top` on, that some strips add to: numbers, sums and extremes."""
+
+    top: int
+    counts: NDArray[np.uint32]
+    sums: NDArray[np.int64]
+    extremes: NDArray[np.float64]
+    mode: int
+
+    def add(self, other: Piece) -> None:
+        """Add a piece whose rows are among those of this one."""
+        rows = slice(other.top - self.top, other.top - self.top + len(other.counts))
+        self.counts[rows] += other.counts
+        self.sums[rows] += other.sums
+        if self.mode in (runs.LEAST, runs.MOST):
+            better = np.fmin if self.mode == runs.LEAST else np.fmax
+            better(self.extremes[rows], other.extremes, out=self.extremes[rows])
+
+
+def blank(top: int, height: int, width: int, depth: int, mode: int) -> Piece:
+    """A piece of `height` rows of pixels that nothing has been added to."""
+    sums, extremes = mode in (runs.SUMS, runs.SQUARES), mode in (runs.LEAST, runs.MOST)
+    return Piece(
+        top,
+        np.zeros((height, width, depth), np.uint32),
+        np.zeros((height, width if sums else 0, 2), np.int64),
+        np.full((height, width if extremes else 0), np.nan),
+        mode,
+    )
+
+
+def merge(pieces: Sequence[Piece]) -> Piece:
+    """The sum of several pieces of one picture."""
+    top = min(piece.top for piece in pieces)
+    bottom = max(piece.top + len(piece.counts) for piece in pieces)
+    _, width, depth = pieces[0].counts.shape
+    total = blank(top, bottom - top, width, depth, pieces[0].mode)
+    for piece in pieces:
+        total.add(piece)
+    return total
+
+
+def plane_of(index: Index, request: Request) -> Plane | None:
+    """The plane that can draw a request; None where the rows have to be scanned."""
+    for plane in index.planes:
+        if (plane.layout.x, plane.layout.y) != (request.view.x, request.view.y):
+            continue
+        if request.statistic == "by":
+            return plane if request.by == index.layout.by else None
+        if request.column is None:
+            return plane
+        return plane if request.column in plane.columns and np.isfinite(extent(plane, request.column)).all() else None
+    return None
+
+
+def draw(
+    catalogue: Catalogue, index: Index, requests: Sequence[Request], stop: Stop, client: Any = None
+) -> list[NDArray[Any]]:
+    """The pictures of requests that `plane_of` has a plane for, as arrays (height, width) or (height, width, classes).
+
+    `client` is a `distributed.Client` whose workers see the same files. Raises Cancelled when `stop` says so.
+    """
+    jobs = [Job(catalogue, index, request, stop, here=client is None) for request in requests]
+    while open_jobs := [job for job in jobs if not job.is_done]:
+        if client is None:
+            at_once([_call(job.work, *strips) for job in open_jobs for strips in job.pieces()], stop)
+        else:
+            _work_on_cluster(catalogue, open_jobs, stop, client)
+        for job in open_jobs:
+            job.next_pass()
+    return [job.result() for job in jobs]
+
+
+def _work_on_cluster(catalogue: Catalogue, jobs: list[Job], stop: Stop, client: Any) -> None:
+    """Let the workers draw the pieces and add them up, a few at a time, until one is left of each picture."""
+    waiting = {}
+    for job in jobs:
+        mean = None if job.mean is None else client.scatter(job.mean, hash=False)
+        items = [(str(catalogue.path), catalogue.digest, job.request, *strips, mean) for strips in job.pieces()]
+        parts = [client.submit(_remote_piece, *item, pure=False) for item in items]
+        while len(parts) > 1:
+            parts = [client.submit(merge, parts[k : k + FAN_IN], pure=False) for k in range(0, len(parts), FAN_IN)]
+        waiting.update(dict.fromkeys(parts, job))
+    for future, piece in finished(client, list(waiting), stop):
+        waiting[future].add(piece)
+
+
+def _remote_piece(
+    path: str, digest: str, request: Request, first: int, last: int, mean: NDArray[np.float64] | None
+) -> Piece:
+    catalogue = _opened(path, digest)
+    job = Job(catalogue, open_index(catalogue), request, _never, here=True)
+    job.mean = mean
+    return job.piece(first, last)
+
+
+@cached(LRUCache(8), lock=threading.Lock())
+def _opened(path: str, digest: str) -> Catalogue:
+    catalogue = open_catalogue(path)
+    if catalogue.digest != digest:
+        raise StaleIndexError(f"The catalogue {path} has changed meanwhile; open it again.")
+    return catalogue
+
+
+def _never() -> bool:
+    return False
+
+
+class Job:
+    """One picture under way: what has to be added up, and what there is so far."""
+
+    def __init__(self, catalogue: Catalogue, index: Index, request: Request, stop: Stop, *, here: bool) -> None:
+        plane = plane_of(index, request)
+        assert plane is not None
+        self.index, self.plane, self.request, self.window = index, plane, request, request.view.window
+        clauses = [clause for _, clause in request.selection]
+        on, others = groups_on(plane, clauses, catalogue, index.layout.by)
+        self.marks: list[Marks] = prepare(catalogue, index, plane, others, stop) if here else []
+        self.category = np.where(on, 0, -1)
+        depth = 1
+        if request.statistic == "by":
+            depth = on.size - 1
+            self.category = np.where(on, np.arange(on.size), -1)
+            self.category[-1] = -1  # of unknown class
+        self.mode = MODES.get(request.statistic, -1)
+        self.depth, self.is_done = depth, False
+        self.total = blank(0, *request.view.shape, depth, self.mode)
+        self.mean: NDArray[np.float64] | None = None
+        self._lock = threading.Lock()
+
+    def strips(self) -> tuple[int, int]:
+        """The strips that the viewport shows."""
+        spans, window = self.plane.spans, self.window
+        with np.errstate(invalid="ignore"):
+            shown = np.flatnonzero((spans[:, 0] <= window[3]) & (spans[:, 1] >= window[2]))
+        return (int(shown[0]), int(shown[-1]) + 1) if shown.size else (0, 0)
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """What there is to do, as ranges of strips, in any order and thread."""
+        return chunks(self.plane, *self.strips())
+
+    def work(self, first: int, last: int) -> None:
+        """Do a piece and add it to the whole."""
+        self.add(self.piece(first, last))
+
+    def piece(self, first: int, last: int) -> Piece:
+        """What the strips [first, last) add to the picture."""
+        plane, view = self.plane, self.request.view
+        top, bottom = self._rows(first, last)
+        made = blank(top, bottom - top + 1, view.width, self.depth, self.mode)
+        words = combined(plane, self.marks, first, last)
+        found = _runs(self.index, plane, view, first, last)
+        xs, ys = plane.columns[plane.layout.x], plane.columns[plane.layout.y]
+        where = (words, plane.bounds, plane.spans, self.window, self.category, first, last, *found, top, view.height)
+        if self.mode < 0:
+            runs.count_places(xs, ys, *where, made.counts)
+            return made
+        name = str(self.request.column)
+        centres = _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1])
+        runs.summarise_places(
+            xs, ys, plane.columns[name], plane.tables.get(name, _NO_TABLE), centres, self._scale(), self._pass(),
+            *where, made.counts[:, :, 0], made.sums, made.extremes,
+        )  # fmt: skip
+        return made
+
+    def _rows(self, first: int, last: int) -> tuple[int, int]:
+        """The first and the last row of pixels that strips within `strips()` touch."""
+        spans, height = self.plane.spans[first:last], self.request.view.height
+        low = max(float(np.nanmin(spans[:, 0])), self.window[2])
+        high = min(float(np.nanmax(spans[:, 1])), self.window[3])
+        edges = self.window[2], self.window[3], height
+        return runs.pixel(low, *edges), runs.pixel(max(low, high), *edges)
+
+    def _pass(self) -> int:
+        return runs.SUMS if self.mode == runs.SQUARES and self.mean is None else self.mode
+
+    def _scale(self) -> float:
+        """The power of two that sums of whole numbers are made in, so that no sum can overflow."""
+        assert self.request.column is not None
+        low, high = extent(self.plane, self.request.column)
+        most = max(abs(low), abs(high), high - low, 1e-300)
+        left = 62 - int(np.ceil(np.log2(self.index.rows + 1)))
+        if self._pass() == runs.SQUARES:
+            left //= 2
+        return float(2.0 ** (left - 1 - np.ceil(np.log2(most))))
+
+    def add(self, piece: Piece) -> None:
+        """Add a piece to the whole; thread-safe."""
+        with self._lock:
+            self.total.add(piece)
+
+    def next_pass(self) -> None:
+        """All pieces are in: deviations need a second pass, since they are taken from the mean of the pixel."""
+        self.is_done = self.mode != runs.SQUARES or self.mean is not None
+        if not self.is_done:
+            mean = self._sum() / np.maximum(self.total.counts[:, :, 0], 1)
+            self.mean = np.ascontiguousarray(mean, np.float64)
+            self.total = blank(0, *self.request.view.shape, self.depth, self.mode)
+
+    def _sum(self) -> NDArray[np.longdouble]:
+        scale = self._scale() ** (2 if self._pass() == runs.SQUARES else 1)
+        whole, rest = (self.total.sums[:, :, k].astype(np.longdouble) for k in (0, 1))
+        return np.asarray((whole + rest * FINE) / scale)
+
+    def result(self) -> NDArray[Any]:
+        """The finished picture."""
+        counts = self.total.counts
+        if self.request.statistic == "by":
+            return counts
+        if self.mode < 0:
+            return counts[:, :, 0]
+        if self.mode in (runs.LEAST, runs.MOST):
+            return self.total.extremes
+        # As Datashader does: the sum as a double, then divided.
+        sums = self._sum().astype(np.float64)
+        out = np.full(sums.shape, np.nan)
+        np.divide(sums, counts[:, :, 0], out=out, where=counts[:, :, 0] > 0)
+        return np.sqrt(out) if self.mode == runs.SQUARES else out
+
+
+_NO_TABLE = np.zeros(0)
+_NO_MEAN = np.zeros((0, 0))
+Runs = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint16]]
+_known_runs: LRUCache[Any, Runs] = LRUCache(RUN_BYTES, getsizeof=lambda found: sum(array.nbytes for array in found))
+
+
+@cached(
+    _known_runs,
+    key=lambda index, plane, view, first, last: hashkey(str(index.path), plane.number, view, first, last),
+    lock=threading.Lock(),
+)
+def _runs(index: Index, plane: Plane, view: Viewport, first: int, last: int) -> Runs:
+    """The runs of a viewport in some strips: they do not depend on the selection."""
+    groups = plane.bounds.shape[1] - 1
+    starts = np.zeros((last - first) * groups + 1, np.int64)
+    places = int(plane.bounds[last - 1, -1] - plane.bounds[first, 0])
+    most = min(places, (last - first) * groups * view.width)
+    ends, columns = np.empty(most, np.uint32), np.empty(most, np.uint16)
+    xs = plane.columns[plane.layout.x]
+    number = runs.find_runs(
+        xs, plane.bounds, plane.spans, view.window, view.width, view.height, first, last, starts, ends, columns
+    )
+    return starts, ends[:number].copy(), columns[:number].copy()
+
+
+_extents: WeakKeyDictionary[Plane, dict[str, tuple[float, float]]] = WeakKeyDictionary()
+
+
+def extent(plane: Plane, name: str) -> tuple[float, float]:
+    """The smallest and the largest value of a column of a plane, NaN aside; (0, 0) when there is none."""
+    known = _extents.setdefault(plane, {})
+    if name not in known:
+        known[name] = _extent(plane, name)
+    return known[name]
+
+
+def _extent(plane: Plane, name: str) -> tuple[float, float]:
+    if name in plane.tables:
+        known = plane.tables[name][np.isfinite(plane.tables[name])]
+        return (float(known[0]), float(known[-1])) if known.size else (0.0, 0.0)
+    zones = plane.zones[name].copy()
+    values = plane.columns[name]
+    block = plane.size // len(zones)
+    for number in np.flatnonzero(np.isnan(zones).any(axis=1)).tolist():
+        part = values[number * block : (number + 1) * block]
+        part = part[~np.isnan(part)]
+        zones[number] = (part.min(), part.max()) if part.size else (np.inf, -np.inf)
+    low, high = float(zones[:, 0].min(initial=np.inf)), float(zones[:, 1].max(initial=-np.inf))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def class_counts(catalogue: Catalogue, index: Index, selection: Selection, stop: Stop) -> NDArray[np.int64]:
+    """How many sources of each group are selected, (groups,)."""
+    plane = index.planes[0]
+    on, others = groups_on(plane, [clause for _, clause in selection], catalogue, index.layout.by)
+    marks = prepare(catalogue, index, plane, others, stop)
+
+    def part(first: int, last: int) -> NDArray[np.int64]:
+        out = np.zeros(on.size, np.int64)
+        runs.count_groups(combined(plane, marks, first, last), plane.bounds, first, last, out)
+        return out
+
+    total = sum(at_once([_call(part, *strips) for strips in chunks(plane)], stop))
+    return np.where(on, total, 0)
+
+
+def holds(index: Index, columns: Iterable[str]) -> bool:
+    """Whether `selected` knows the values of these columns."""
+    return set(columns) <= {*index.planes[0].columns, index.layout.by}
+
+
+def selected(
+    catalogue: Catalogue, index: Index, selection: Selection, columns: Sequence[str]
+) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
+    """The selected sources in the order of plane 0: their rows in the catalogue, and values of `columns` as stored."""
+    plane = index.planes[0]
+    on, others = groups_on(plane, [clause for _, clause in selection], catalogue, index.layout.by)
+    marks = prepare(catalogue, index, plane, others, _never)
+    codes = np.append(np.arange(on.size - 1), -1).astype(np.int8)
+    for first, last in chunks(plane):
+        origin = int(plane.bounds[first, 0])
+        end = int(plane.bounds[last - 1, -1])
+        chosen = np.zeros(-(-(end - origin) // 64), np.uint64)
+        runs.mark_groups(plane.bounds, on, first, last, chosen)
+        words = combined(plane, marks, first, last)
+        if words.size:
+            chosen &= words[: chosen.size]
+        places = origin + np.flatnonzero(np.unpackbits(chosen.view(np.uint8), bitorder="little"))
+        values: dict[str, NDArray[Any]] = {}
+        for name in columns:
+            if name == index.layout.by:
+                groups = np.searchsorted(plane.bounds[first:last, :-1].ravel(), places, side="right") - 1
+                values[name] = codes[groups % on.size]
+            elif name in plane.tables:
+                dtype = catalogue.manifest.columns[name].dtype
+                values[name] = plane.tables[name].astype(dtype)[plane.columns[name][places]]
+            else:
+                values[name] = plane.columns[name][places]
+        yield index.row[places].astype(np.int64), values
+
+
+def histogram_plane(index: Index, column: str) -> Plane | None:
+    """A plane that holds the column, a 64-bit one aside."""
+    return next((p for p in index.planes if column in p.columns and p.columns[column].dtype.itemsize <= 4), None)
+
+
+def histogram(
+    catalogue: Catalogue, index: Index, column: str, edges: NDArray[np.float64], selection: Selection, by_class: bool,
+    stop: Stop,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Counts (bins, classes), or (bins, 1), of a column that `histogram_plane` has a plane for."""
+    plane = histogram_plane(index, column)
+    assert plane is not None
+    on, others = groups_on(plane, [clause for _, clause in selection], catalogue, index.layout.by)
+    marks = prepare(catalogue, index, plane, others, stop)
+    category = np.where(on, np.arange(on.size) if by_class else 0, -1)
+    if by_class:
+        category[-1] = -1
+    bins = len(edges) - 1
+    near = np.zeros(0, np.int64)
+    table = np.zeros(0, np.int64)
+    if column in plane.tables:
+        values = plane.tables[column]
+        table = np.where(
+            (values >= edges[0]) & (values <= edges[-1]),
+            np.minimum(np.searchsorted(edges, values, side="right") - 1, bins - 1), -1,
+        )  # fmt: skip
+    else:
+        near = _near(edges)
+
+    def part(first: int, last: int) -> NDArray[np.int64]:
+        out = np.zeros((bins, on.size - 1 if by_class else 1), np.int64)
+        words = combined(plane, marks, first, last)
+        runs.count_bins(plane.columns[column], table, edges, near, words, plane.bounds, category, first, last, out)
+        return out
+
+    total: NDArray[np.int64] = sum(at_once([_call(part, *strips) for strips in chunks(plane)], stop))
+    return total
+
+
+def _near(edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For the upper 16 bits of a single-precision number, in order: a bin at or below that of any such number."""
+    ordered = np.arange(1 << 16, dtype=np.uint32)
+    raw = np.where(ordered >> 15, (ordered << 16) & 0x7FFFFFFF, ~(ordered << 16)).astype(np.uint32)
+    with np.errstate(invalid="ignore", over="ignore"):
+        smallest = np.nextafter(raw.view(np.float32), np.float32(-np.inf)).astype(np.float64)
+    found = np.searchsorted(edges, np.nan_to_num(smallest, nan=-np.inf), side="right") - 1
+    return np.clip(found, 0, len(edges) - 2).astype(np.int64)
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    return lambda: function(*arguments)

@@ -1,0 +1,106 @@
+"""Arrays in files: written so that a full disk is an error, mapped so that damage is one."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib.format import dtype_to_descr, write_array_header_1_0
+from numpy.typing import DTypeLike, NDArray
+
+from galviz.index.loops import checksum_words
+
+
+def header(dtype: DTypeLike, shape: tuple[int, ...]) -> bytes:
+    """What a .npy file of that type and shape starts with."""
+    start = io.BytesIO()
+    write_array_header_1_0(start, {"descr": dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape})
+    return start.getvalue()
+
+
+@contextmanager
+def finished(path: Path) -> Iterator[BinaryIO]:
+    """A new file that gets its name when the block is done, so that a file that exists is whole."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(path: Path, array: NDArray[Any]) -> None:
+    """Write a .npy file; plain writes name the error of a full disk, where `numpy.save` only says that it failed."""
+    with finished(path) as file:
+        file.write(header(array.dtype, array.shape))
+        file.write(np.ascontiguousarray(array).data)
+
+
+def reserve(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+    """Make a .npy file whose values are written later, in any order; one that is there already stays."""
+    if not path.exists():
+        start = header(dtype, shape)
+        with finished(path) as file:
+            file.write(start)
+            file.truncate(len(start) + np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))
+
+
+def write_into(path: Path, start: int, values: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Write `values` at place `start` of the one-dimensional array of `shape` in a .npy file."""
+    with path.open("r+b") as file:
+        file.seek(len(header(values.dtype, shape)) + start * values.itemsize)
+        file.write(np.ascontiguousarray(values).data)
+
+
+def load(path: Path) -> NDArray[Any]:
+    """A .npy file mapped read-only, as a plain array."""
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of an array file: enough to refuse any other."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    checksum: str
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Facts:
+        return cls(raw["dtype"], tuple(raw["shape"]), raw["checksum"])
+
+    @property
+    def start(self) -> bytes:
+        return header(self.dtype, self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the file."""
+        return len(self.start) + np.dtype(self.dtype).itemsize * int(np.prod(self.shape, dtype=np.int64))
+
+
+def raw_bytes(path: Path) -> NDArray[np.uint8]:
+    """A file mapped read-only."""
+    return np.asarray(np.memmap(path, np.uint8, "r"))
+
+
+def checksum(raw: NDArray[np.uint8]) -> str:
+    """A checksum that no flipped bit escapes."""
+    whole = len(raw) // 8 * 8
+    return f"{int(checksum_words(raw[:whole].view(np.uint64), raw[whole:])):016x}"
+
+
+def facts_of(path: Path) -> Facts:
+    """The facts of a finished file, which from then on are what it must be; what it holds reaches the disk."""
+    array = load(path)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return Facts(str(dtype_to_descr(array.dtype)), array.shape, checksum(raw_bytes(path)))

@@ -1,0 +1,263 @@
+"""Sets of places as bit masks: place i is bit i % 64 of word i // 64.
+
+Bits of padding places may be anything: whoever counts goes by groups of real places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from galviz.kernels.loops import Floats, loop
+from galviz.kernels.polygons import turning
+
+Words = NDArray[np.uint64]
+Zones = NDArray[np.float64]
+ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+NONE = np.uint64(0)
+ONE = np.uint64(1)
+
+
+def _word_operation(build: Callable[[Any, Any], Any]) -> Any:
+    """A compiled function of one word that is a single instruction of the processor."""
+
+    @intrinsic
+    def operation(typingctx: Any, word: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return build(builder, args[0])
+
+        return types.uint64(types.uint64), codegen
+
+    return operation
+
+
+ones = _word_operation(lambda builder, word: builder.ctpop(word))
+# The place of the lowest one of a word that is not zero.
+lowest = _word_operation(lambda builder, word: builder.cttz(word, ir.Constant(ir.IntType(1), 1)))
+
+
+@loop
+def count_between(words: Words, start: int, stop: int) -> int:
+    """How many of the places [start, stop) are in the set."""
+    if start >= stop:
+        return 0
+    first, last = start >> 6, (stop - 1) >> 6
+    head = ALL << np.uint64(start & 63)
+    tail = ALL >> np.uint64(63 - ((stop - 1) & 63))
+    if first == last:
+        return int(np.int64(ones(words[first] & head & tail)))
+    total = ones(words[first] & head) + ones(words[last] & tail)
+    for w in range(first + 1, last):
+        total += ones(words[w])
+    return int(np.int64(total))
+
+
+@loop
+def fill_between(words: Words, start: int, stop: int) -> None:
+    """Put the places [start, stop) into the set."""
+    if start >= stop:
+        return
+    first, last = start >> 6, (stop - 1) >> 6
+    head = ALL << np.uint64(start & 63)
+    tail = ALL >> np.uint64(63 - ((stop - 1) & 63))
+    if first == last:
+        words[first] |= head & tail
+        return
+    words[first] |= head
+    words[last] |= tail
+    words[first + 1 : last] = ALL
+
+
+# Moves the lowest bits of eight bytes next to each other, into the highest byte of the product.
+PACK = np.uint64(0x0102040810204080)
+
+
+@loop
+def pack(eights: Words, words: Words, first: int, last: int) -> None:
+    """Set the words [first, last) to the bytes, each 0 or 1, that `eights` holds eight by eight."""
+    for k in range(last - first):
+        word = NONE
+        for j in range(8):
+            word |= ((eights[8 * k + j] * PACK) >> np.uint64(56)) << np.uint64(8 * j)
+        words[first + k] = word
+
+
+@loop
+def mark_between(
+    values: NDArray[Any], low: Any, high: Any, zones: Zones, block: int, first: int, last: int, words: Words
+) -> None:
+    """Set the words [first, last) to the places whose value lies in [low, high]; `zones` (blocks, 2) spare the reading.
+
+    `block` is the number of words of a zone.
+    """
+    inside = np.empty(block << 6, np.uint8)
+    w = first
+    while w < last:
+        stop = min(last, (w // block + 1) * block)
+        smallest, largest = zones[w // block]
+        if smallest >= low and largest <= high:
+            words[w:stop] = ALL
+        elif smallest > high or largest < low:
+            words[w:stop] = NONE
+        else:
+            part = values[w << 6 : stop << 6]  # counted from zero, the loop is vectorised
+            for j in range(part.shape[0]):
+                inside[j] = (part[j] >= low) & (part[j] <= high)
+            pack(inside.view(np.uint64), words, w, stop)
+        w = stop
+
+
+@loop
+def mark_mask(mask: NDArray[np.bool_], words: Words) -> None:
+    """Set the words that a mask of places fills; what is beyond its end is not in the set."""
+    for w in range(words.shape[0]):
+        word = NONE
+        base = w << 6
+        for j in range(min(64, mask.shape[0] - base)):
+            word |= np.uint64(mask[base + j]) << np.uint64(j)
+        words[w] = word
+
+
+@loop
+def gather(source: Words, places: NDArray[np.uint32], first: int, last: int, words: Words) -> None:
+    """Set the words [first, last): bit i is the bit of `source` at places[i], none where that is beyond its end."""
+    size = source.shape[0] << 6
+    for w in range(first, last):
+        base = w << 6
+        word = NONE
+        for j in range(64):
+            place = np.int64(places[base + j])
+            if place < size:
+                word |= ((source[place >> 6] >> np.uint64(place & 63)) & ONE) << np.uint64(j)
+        words[w] = word
+
+
+@loop
+def scatter(source: Words, places: NDArray[np.uint32], words: Words) -> None:
+    """Put places[i] into the set `words` for every i of the set `source`."""
+    size = words.shape[0] << 6
+    for w in range(source.shape[0]):
+        word = source[w]
+        base = w << 6
+        while word != NONE:
+            place = np.int64(places[base + np.int64(lowest(word))])
+            if place < size:
+                words[place >> 6] |= ONE << np.uint64(place & 63)
+            word &= word - ONE
+
+
+@loop
+def first_not_below(values: Floats, start: int, stop: int, limit: float) -> int:
+    """The first of the ascending values [start, stop) that is not below `limit`, else `stop`."""
+    while start < stop:
+        middle = (start + stop) >> 1
+        if values[middle] < limit:
+            start = middle + 1
+        else:
+            stop = middle
+    return start
+
+
+@loop
+def first_above(values: Floats, start: int, stop: int, limit: float) -> int:
+    """The first of the ascending values [start, stop) that is above `limit`, else `stop`."""
+    while start < stop:
+        middle = (start + stop) >> 1
+        if values[middle] <= limit:
+            start = middle + 1
+        else:
+            stop = middle
+    return start
+
+
+@loop
+def inside_edges(
+    x: float, y: float, px: NDArray[np.float64], py: NDArray[np.float64], edges: NDArray[np.int64], number: int
+) -> bool:
+    """Even-odd rule over `number` edges, edge k leading from vertex k - 1 to k; a point on an edge is inside."""
+    inside = False
+    for e in range(number):
+        k = edges[e]
+        x0, y0, x1, y1 = px[k - 1], py[k - 1], px[k], py[k]
+        turn = turning(x0, y0, x1, y1, x, y)
+        if turn == 0.0 and min(x0, x1) <= x <= max(x0, x1) and min(y0, y1) <= y <= max(y0, y1):
+            return True
+        if (y0 > y) != (y1 > y) and ((turn > 0.0) == (y1 > y0)):
+            inside = not inside
+    return inside
+
+
+@loop
+def mark_polygon(
+    xs: Floats,
+    ys: Floats,
+    bounds: NDArray[np.int64],
+    spans: NDArray[np.float64],
+    px: NDArray[np.float64],
+    py: NDArray[np.float64],
+    first: int,
+    last: int,
+    words: Words,
+) -> None:
+    """Set the words of the strips [first, last) of a plane to the places inside a polygon, as `inside_polygon` does.
+
+    Of a thin strip only the edges that cross it matter, and rows ascend in x: away from the crossings, whole
+    runs of rows are inside or outside.
+    """
+    n = px.shape[0]
+    left, right, low, high = px.min(), px.max(), py.min(), py.max()
+    slack = 1e-9 * (right - left) + 1e-12 * max(abs(left), abs(right))
+    edges = np.empty(n, np.int64)
+    near = np.empty((n, 2))
+    for s in range(first, last):
+        words[bounds[s, 0] >> 6 : (bounds[s, -1] + 63) >> 6] = NONE
+        bottom, top = spans[s]
+        if not (bottom <= high and top >= low):
+            continue
+        number = 0
+        for k in range(n):
+            x0, y0, x1, y1 = px[k - 1], py[k - 1], px[k], py[k]
+            if min(y0, y1) > top or max(y0, y1) < bottom:
+                continue
+            edges[number] = k
+            a, b = min(x0, x1), max(x0, x1)
+            if y0 != y1:
+                slope = (x1 - x0) / (y1 - y0)
+                at_bottom = x0 + slope * (max(bottom, min(y0, y1)) - y0)
+                at_top = x0 + slope * (min(top, max(y0, y1)) - y0)
+                # A steep slope blows rounding up; the extent of the edge bounds it.
+                reach = slack + 1e-12 * abs(slope) * max(abs(bottom), abs(top))
+                a, b = max(a, min(at_bottom, at_top) - reach), min(b, max(at_bottom, at_top) + reach)
+            near[number, 0], near[number, 1] = a - slack, b + slack
+            number += 1
+        order = np.argsort(near[:number, 0])
+        for g in range(bounds.shape[1] - 1):
+            place, stop = bounds[s, g], bounds[s, g + 1]
+            place = first_not_below(xs, place, stop, left)
+            stop = first_above(xs, place, stop, right)
+            e = 0
+            while place < stop:
+                # A run without a crossing, up to where the next edge comes near.
+                free = stop if e == number else first_not_below(xs, place, stop, near[order[e], 0])
+                if free > place:
+                    if inside_edges(np.float64(xs[place]), np.float64(ys[place]), px, py, edges, number):
+                        fill_between(words, place, free)
+                    place = free
+                if e == number:
+                    break
+                reach = near[order[e], 1]
+                e += 1
+                while e < number and near[order[e], 0] <= reach:
+                    reach = max(reach, near[order[e], 1])
+                    e += 1
+                free = first_above(xs, place, stop, reach)
+                for i in range(place, free):
+                    if inside_edges(np.float64(xs[i]), np.float64(ys[i]), px, py, edges, number):
+                        words[i >> 6] |= ONE << np.uint64(i & 63)
+                place = max(place, free)

@@ -1,0 +1,18 @@
+"""How the loops are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+Floats = NDArray[np.floating[Any]]
+
+
+def loop(function: F) -> F:
+    """Compile `function` without the interpreter lock and keep the machine code on disk."""
+    return cast(F, numba.njit(nogil=True, cache=True)(function))
