@@ -87,7 +87,9 @@ def draw_many(
     left = [request for request in dict.fromkeys(named) if known[request] is None]
     errors: dict[Request, NDArray[np.float64]] = {}
     if index is not None and not exact:
-        quick = {request: plane for request in left if (plane := estimates.plane_of(index, request)) is not None}
+        quick = {
+            request: plane for request in left if (plane := estimates.plane_of(catalogue, index, request)) is not None
+        }
         drawn = scan.at_once(
             [_call(estimates.draw, catalogue, index, plane, request) for request, plane in quick.items()], stop
         )

@@ -27,11 +27,12 @@ Stop = Callable[[], bool]
 Estimate = tuple[NDArray[Any], NDArray[Any]]
 
 
-def plane_of(index: Index, request: Request) -> Plane | None:
+def plane_of(catalogue: Catalogue, index: Index, request: Request) -> Plane | None:
     """The plane whose sample can estimate a request; None where there is no sample, or too few rows to need one."""
     for plane in index.planes:
         if (plane.layout.x, plane.layout.y) == (request.view.x, request.view.y) and plane.sample is not None:
-            names = {request.view.x, request.view.y, request.column or request.view.x, *request.selection.columns}
+            asked = (request.view.x, request.view.y, request.column or request.view.x, *request.selection.columns)
+            names = {catalogue.manifest.column(name).name for name in asked}
             return plane if names <= set(plane.sample.columns) else None
     return None
 
@@ -51,7 +52,7 @@ def mask_of(catalogue: Catalogue, index: Index, plane: Plane, selection: Selecti
     rows = len(plane.sample.weight)
     result = np.ones(rows, bool)
     for _, clause in selection:
-        key = (str(index.path), plane.number, clause)
+        key = (index, plane.number, clause)
         with _lock:
             mask = _masks.get(key)
         if mask is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,7 +22,7 @@ from galviz.catalogue import Catalogue, open_catalogue
 from galviz.errors import StaleIndexError
 from galviz.index import Index, Plane, open_index
 from galviz.kernels import runs
-from galviz.marks import Marks, chunks, combined, groups_on, prepare
+from galviz.marks import Marks, chunks, combined, groups_on, prepare, word_range
 from galviz.requests import Request, Viewport
 from galviz.scan import at_once
 from galviz.selection import Selection
@@ -30,6 +31,7 @@ from galviz.work import finished
 Stop = Callable[[], bool]
 RUN_BYTES = 384 << 20
 FAN_IN = 8  # pieces that one worker adds up
+SMALLEST, LARGEST = 1e-100, 1e100  # magnitudes of values that sums and squares can be scaled for
 FINE = 2.0**-36  # what the second half of a sum counts in, see `kernels.runs.summarise_places`
 MODES = {"mean": runs.SUMS, "std": runs.SQUARES, "min": runs.LEAST, "max": runs.MOST}
 
@@ -86,7 +88,9 @@ def plane_of(index: Index, request: Request) -> Plane | None:
             return plane if request.by == index.layout.by else None
         if request.column is None:
             return plane
-        return plane if request.column in plane.columns and np.isfinite(extent(plane, request.column)).all() else None
+        if request.column not in plane.columns or not np.abs(extent(plane, request.column)).max() <= LARGEST:
+            return None
+        return plane
     return None
 
 
@@ -164,6 +168,8 @@ class Job:
         self.total = blank(0, *request.view.shape, depth, self.mode)
         self.mean: NDArray[np.float64] | None = None
         self._lock = threading.Lock()
+        # Asked here, where all processors are free to answer.
+        self.is_whole = self.mode == runs.SUMS and is_whole(plane, str(request.column), self._scale())
 
     def strips(self) -> tuple[int, int]:
         """The strips that the viewport shows."""
@@ -193,10 +199,15 @@ class Job:
             runs.count_places(xs, ys, *where, made.counts)
             return made
         name = str(self.request.column)
+        table = plane.tables.get(name, _NO_TABLE)
+        stored = (_NO_VALUES, plane.columns[name]) if name in plane.tables else (plane.columns[name], _NO_CODES)
+        scale, mode = self._scale(), self._pass()
+        exactly = mode == runs.SUMS and self.is_whole
+        units = np.nan_to_num(table * scale).astype(np.int64) if exactly else _NO_UNITS
         centres = _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1])
         runs.summarise_places(
-            xs, ys, plane.columns[name], plane.tables.get(name, _NO_TABLE), centres, self._scale(), self._pass(),
-            *where, made.counts[:, :, 0], made.sums, made.extremes,
+            xs, ys, *stored, table, units, has_gaps(plane, name), exactly, centres, scale, mode, *where,
+            made.counts[:, :, 0], made.sums, made.extremes,
         )  # fmt: skip
         return made
 
@@ -215,7 +226,7 @@ class Job:
         """The power of two that sums of whole numbers are made in, so that no sum can overflow."""
         assert self.request.column is not None
         low, high = extent(self.plane, self.request.column)
-        most = max(abs(low), abs(high), high - low, 1e-300)
+        most = max(abs(low), abs(high), high - low, SMALLEST)
         left = 62 - int(np.ceil(np.log2(self.index.rows + 1)))
         if self._pass() == runs.SQUARES:
             left //= 2
@@ -256,8 +267,11 @@ class Job:
 
 
 _NO_TABLE = np.zeros(0)
+_NO_VALUES = np.zeros(0, np.float32)
+_NO_CODES = np.zeros(0, np.uint8)
+_NO_UNITS = np.zeros(0, np.int64)
 _NO_MEAN = np.zeros((0, 0))
-Runs = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint16]]
+Runs = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint64]]
 _known_runs: LRUCache[Any, Runs] = LRUCache(RUN_BYTES, getsizeof=lambda found: sum(array.nbytes for array in found))
 
 
@@ -273,11 +287,13 @@ def _runs(index: Index, plane: Plane, view: Viewport, first: int, last: int) -> 
     places = int(plane.bounds[last - 1, -1] - plane.bounds[first, 0])
     most = min(places, (last - first) * groups * view.width)
     ends, columns = np.empty(most, np.uint32), np.empty(most, np.uint16)
-    xs = plane.columns[plane.layout.x]
+    start, stop = word_range(plane, first, last)
+    lower = np.zeros(stop - start, np.uint64)
     number = runs.find_runs(
-        xs, plane.bounds, plane.spans, view.window, view.width, view.height, first, last, starts, ends, columns
-    )
-    return starts, ends[:number].copy(), columns[:number].copy()
+        plane.columns[plane.layout.x], plane.columns[plane.layout.y], plane.bounds, plane.spans, view.window,
+        view.width, view.height, first, last, starts, ends, columns, lower,
+    )  # fmt: skip
+    return starts, ends[:number].copy(), columns[:number].copy(), lower
 
 
 _extents: WeakKeyDictionary[Plane, dict[str, tuple[float, float]]] = WeakKeyDictionary()
@@ -289,6 +305,24 @@ def extent(plane: Plane, name: str) -> tuple[float, float]:
     if name not in known:
         known[name] = _extent(plane, name)
     return known[name]
+
+
+_wholes: WeakKeyDictionary[Plane, dict[tuple[str, float], bool]] = WeakKeyDictionary()
+
+
+def is_whole(plane: Plane, name: str, scale: float) -> bool:
+    """Whether all values of a column are whole in units of 1/scale."""
+    known = _wholes.setdefault(plane, {})
+    if (name, scale) not in known:
+        values = plane.tables.get(name, plane.columns[name])
+        pieces = pairwise(np.linspace(0, values.size, 33).astype(int).tolist())
+        known[name, scale] = all(at_once([_call(runs.is_exact, values, scale, *piece) for piece in pieces], _never))
+    return known[name, scale]
+
+
+def has_gaps(plane: Plane, name: str) -> bool:
+    """Whether values are missing in a column of a plane."""
+    return bool(np.isnan(plane.tables[name] if name in plane.tables else plane.zones[name]).any())
 
 
 def _extent(plane: Plane, name: str) -> tuple[float, float]:
@@ -374,7 +408,7 @@ def histogram(
     if by_class:
         category[-1] = -1
     bins = len(edges) - 1
-    near = np.zeros(0, np.int64)
+    near = np.zeros(0, np.int16)
     table = np.zeros(0, np.int64)
     if column in plane.tables:
         values = plane.tables[column]
@@ -395,14 +429,20 @@ def histogram(
     return total
 
 
-def _near(edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For the upper 16 bits of a single-precision number, in order: a bin at or below that of any such number."""
-    ordered = np.arange(1 << 16, dtype=np.uint32)
-    raw = np.where(ordered >> 15, (ordered << 16) & 0x7FFFFFFF, ~(ordered << 16)).astype(np.uint32)
+@cached(LRUCache(16), key=lambda edges: edges.tobytes(), lock=threading.Lock())
+def _near(edges: NDArray[np.float64]) -> NDArray[np.int16]:
+    """The bin of any single-precision number by its upper 19 bits in order; -1 - the lowest one where it takes more bits."""
+    ordered = np.arange(1 << 19, dtype=np.uint32)
+    positive = (ordered >> 18).astype(bool)
+    # The ends of what has the same upper bits; rounding to single precision may have come from just outside.
+    ends = [np.where(positive, (ordered << 13) & 0x7FFFFFFF | low, ~(ordered << 13 | low)) for low in (0, 0x1FFF)]
     with np.errstate(invalid="ignore", over="ignore"):
-        smallest = np.nextafter(raw.view(np.float32), np.float32(-np.inf)).astype(np.float64)
-    found = np.searchsorted(edges, np.nan_to_num(smallest, nan=-np.inf), side="right") - 1
-    return np.clip(found, 0, len(edges) - 2).astype(np.int64)
+        least = np.nextafter(ends[0].astype(np.uint32).view(np.float32), np.float32(-np.inf)).astype(np.float64)
+        most = np.nextafter(ends[1].astype(np.uint32).view(np.float32), np.float32(np.inf)).astype(np.float64)
+    last = len(edges) - 2
+    low = np.clip(np.searchsorted(edges, np.nan_to_num(least, nan=-np.inf), side="right") - 1, 0, last)
+    high = np.clip(np.searchsorted(edges, np.nan_to_num(most, nan=np.inf), side="right") - 1, 0, last)
+    return np.where(low == high, low, -1 - low).astype(np.int16)
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:

@@ -88,5 +88,7 @@ class Request:
         known = manifest.column(self.column)
         if self.by is not None and known.kind != "class":
             raise SelectionError(f"The column {self.by!r} holds no classes; count by a class column.")
+        if self.by is None and known.kind == "class":
+            raise SelectionError(f"The column {self.column!r} holds classes, not numbers; count by it instead.")
         names: dict[str, Any] = {self.statistic: known.name}
         return dataclasses.replace(self, view=view, **names)

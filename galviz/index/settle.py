@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +64,19 @@ def _settle_plane(
     dtypes = run_dtypes(catalogue, layout, number)
     for name, dtype in dtypes.items():
         reserve(column_path(job, number, name), dtype, (size,))
-    links = 8 if number else 0
-    sampled = float((cells * rates(layout, cells)).sum()) if layout.sampled else 0.0
-    sampled_bytes = 4 + sum(
-        np.dtype(catalogue.manifest.columns[name].dtype).itemsize for name in sizes.kept_columns(catalogue.manifest)
-    )
+    columns = sum(dtype.itemsize for dtype in dtypes.values()) + (4 if number else 0)  # home and to, not the rows
     zones = 16 * len(plane_columns(layout, number)) / sizes.BLOCK
-    each = sum(dtype.itemsize for dtype in dtypes.values()) - (4 if number else 0)
-    return int(size * (each + links + zones) + bounds.nbytes + 1.01 * sampled * sampled_bytes)
+    tables = bounds.nbytes + 16 * len(bounds)
+    return int(size * (columns + zones) + tables + _sample_bytes(catalogue, layout, cells))
+
+
+def _sample_bytes(catalogue: Catalogue, layout: Layout, cells: NDArray[np.int64]) -> float:
+    if not layout.sampled:
+        return 0.0
+    kept = sizes.kept_columns(catalogue.manifest)
+    each = 4 + sum(np.dtype(catalogue.manifest.columns[name].dtype).itemsize for name in kept)
+    expected = float((cells * rates(layout, cells)).sum())
+    return 8.0 * sizes.CELLS**2 + each * (expected + 5 * math.sqrt(expected))
 
 
 def places_of_strips(rows: NDArray[np.int64]) -> NDArray[np.int64]:

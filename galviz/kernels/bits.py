@@ -59,6 +59,33 @@ def count_between(words: Words, start: int, stop: int) -> int:
 
 
 @loop
+def count_shared(words: Words, others: Words, start: int, stop: int) -> int:
+    """How many of the places [start, stop) are in both sets."""
+    if start >= stop:
+        return 0
+    first, last = start >> 6, (stop - 1) >> 6
+    head = ALL << np.uint64(start & 63)
+    tail = ALL >> np.uint64(63 - ((stop - 1) & 63))
+    if first == last:
+        return int(np.int64(ones(words[first] & others[first] & head & tail)))
+    total = ones(words[first] & others[first] & head) + ones(words[last] & others[last] & tail)
+    for w in range(first + 1, last):
+        total += ones(words[w] & others[w])
+    return int(np.int64(total))
+
+
+@loop
+def word_of(words: Words, place: int, start: int, stop: int) -> Any:
+    """The word of the 64 places from `place` on, less those outside of [start, stop); all ones where there are no words."""
+    word = ALL if words.shape[0] == 0 else words[place >> 6]
+    if place < start:
+        word &= ALL << np.uint64(start - place)
+    if place + 64 > stop:
+        word &= ALL >> np.uint64(place + 64 - stop)
+    return word
+
+
+@loop
 def fill_between(words: Words, start: int, stop: int) -> None:
     """Put the places [start, stop) into the set."""
     if start >= stop:

@@ -11,7 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galviz.kernels.bits import NONE, Words, count_between, fill_between, first_above, first_not_below, lowest
+from galviz.kernels.bits import (
+    ALL,
+    NONE,
+    ONE,
+    Words,
+    count_between,
+    count_shared,
+    fill_between,
+    first_above,
+    first_not_below,
+    lowest,
+    ones,
+    word_of,
+)
 from galviz.kernels.loops import Floats, loop
 
 Window = NDArray[np.float64]
@@ -61,6 +74,7 @@ def next_column(xs: Floats, place: int, stop: int, window: Window, width: int, c
 @loop
 def find_runs(
     xs: Floats,
+    ys: Floats,
     bounds: Places,
     spans: NDArray[np.float64],
     window: Window,
@@ -71,23 +85,38 @@ def find_runs(
     starts: Places,
     ends: NDArray[np.uint32],
     columns: NDArray[np.uint16],
+    lower: Words,
 ) -> int:
-    """Find the runs of the strips [first, last) that lie within one row of pixels; returns their number.
+    """Find the runs of the strips [first, last) that lie within one or two rows of pixels; returns their number.
 
     `starts` (strips * groups + 1) is where the runs of each group of each of these strips begin in `ends`, the place
-    after each run, and `columns`, its pixel column. A group has none where it is quicker to go row by row.
+    after each run, and `columns`, its pixel column. A group has none where it is quicker to go row by row. `lower`,
+    the words of these strips, becomes the set of places in the second row of pixels of their strip.
     """
     groups = bounds.shape[1] - 1
+    origin = bounds[first, 0]
+    scale = height / (window[3] - window[2])
+    shift = -window[2] * scale
     number = 0
     for s in range(first, last):
-        whole, top, bottom = seen(spans[s], window, height)
+        whole, row, bottom = seen(spans[s], window, height)
+        fits = whole and bottom <= row + 1
+        if fits and bottom > row:
+            part = ys[bounds[s, 0] : bounds[s, groups]]
+            begin = (bounds[s, 0] - origin) >> 6
+            for w in range((part.shape[0] + 63) >> 6):
+                word = NONE
+                here = part[w << 6 : min(part.shape[0], (w + 1) << 6)]
+                for j in range(here.shape[0]):
+                    word |= np.uint64(here[j] * scale + shift >= bottom) << np.uint64(j)
+                lower[begin + w] = word
         for g in range(groups):
             starts[(s - first) * groups + g] = number
-            if not (whole and top == bottom):
+            if not fits:
                 continue
             stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
             place = first_not_below(xs, bounds[s, g], stop, window[0])
-            if stop - place < 2 * width:
+            if stop - place < width:
                 continue
             while place < stop:
                 column = pixel(np.float64(xs[place]), window[0], window[1], width)
@@ -113,6 +142,7 @@ def count_places(
     starts: Places,
     ends: NDArray[np.uint32],
     columns: NDArray[np.uint16],
+    lower: Words,
     top_row: int,
     height: int,
     out: NDArray[np.uint32],
@@ -120,14 +150,14 @@ def count_places(
     """Add the places of the strips [first, last) to `out` (rows, width, categories), whose first row is `top_row`.
 
     `words` are the bits of these strips from the first word of strip `first` on; none at all means every place.
-    `category` (groups,) is where a group is counted, -1 nowhere.
+    `category` (groups,) is where a group is counted, -1 nowhere. The runs are those of `find_runs`.
     """
     width = out.shape[1]
     groups = bounds.shape[1] - 1
     every = words.shape[0] == 0
     origin = bounds[first, 0]
     for s in range(first, last):
-        _, row, _ = seen(spans[s], window, height)
+        _, row, bottom = seen(spans[s], window, height)
         if row < 0:
             continue
         for g in range(groups):
@@ -139,40 +169,82 @@ def count_places(
                 place = first_not_below(xs, bounds[s, g], bounds[s, g + 1], window[0])
                 for k in range(run, stop_run):
                     end: Any = np.int64(ends[k])
-                    if every:
-                        out[row - top_row, columns[k], c] += end - place
-                    else:
-                        out[row - top_row, columns[k], c] += count_between(words, place - origin, end - origin)
+                    number = end - place if every else count_between(words, place - origin, end - origin)
+                    if number > 0 and bottom > row:
+                        below = (
+                            count_between(lower, place - origin, end - origin)
+                            if every
+                            else count_shared(words, lower, place - origin, end - origin)
+                        )
+                        out[bottom - top_row, columns[k], c] += below
+                        number -= below
+                    out[row - top_row, columns[k], c] += number
                     place = end
                 continue
             stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
             place = first_not_below(xs, bounds[s, g], stop, window[0])
-            i: Any = 0
-            while place < stop:
-                if every:
-                    i = place
-                    place += 1
-                else:
-                    word = words[(place - origin) >> 6] >> np.uint64((place - origin) & 63)
-                    if word == NONE:
-                        place = ((place - origin) | 63) + 1 + origin
-                        continue
-                    i = place + np.int64(lowest(word))
-                    if i >= stop:
-                        break
-                    place = i + 1
-                y = np.float64(ys[i])
-                if window[2] <= y <= window[3]:
-                    r = pixel(y, window[2], window[3], height) - top_row
-                    out[r, pixel(np.float64(xs[i]), window[0], window[1], width), c] += 1
+            for base in range((place - origin) & ~63, stop - origin, 64):
+                word = word_of(words, base, place - origin, stop - origin)
+                while word != NONE:
+                    i: Any = origin + base + np.int64(lowest(word))
+                    word &= word - ONE
+                    y = np.float64(ys[i])
+                    if window[2] <= y <= window[3]:
+                        r = pixel(y, window[2], window[3], height) - top_row
+                        out[r, pixel(np.float64(xs[i]), window[0], window[1], width), c] += 1
+
+
+FINE = 68719476736.0  # 2^36, of which the second half of a sum counts fractions
+
+
+@loop
+def units_of(values: Floats, scale: float, word: Any) -> int:
+    """The sum of those of up to 64 values that are in `word`, each in whole units of 1/scale."""
+    total = np.int64(0)
+    for j in range(values.shape[0]):
+        total += np.int64(np.float64(values[j]) * scale) & -np.int64((word >> np.uint64(j)) & ONE)
+    return int(total)
+
+
+@loop
+def rest_of(values: Floats, scale: float, word: Any) -> int:
+    """The sum of what `units_of` leaves of each value, in units of 2^-36/scale."""
+    total = np.int64(0)
+    for j in range(values.shape[0]):
+        value = np.float64(values[j]) * scale
+        total += np.int64((value - np.int64(value)) * FINE) & -np.int64((word >> np.uint64(j)) & ONE)
+    return int(total)
+
+
+@loop
+def units_of_codes(codes: NDArray[np.uint8], table: Places, word: Any) -> int:
+    """As `units_of` for the codes of a column, by the units of each."""
+    total = np.int64(0)
+    for j in range(codes.shape[0]):
+        total += table[codes[j]] & -np.int64((word >> np.uint64(j)) & ONE)
+    return int(total)
+
+
+@loop
+def is_exact(values: Floats, scale: float, first: int, last: int) -> bool:
+    """Whether all values [first, last) are whole in units of 1/scale, missing ones aside."""
+    for i in range(first, last):
+        value = np.float64(values[i]) * scale
+        if value == value and np.float64(np.int64(value)) != value:
+            return False
+    return True
 
 
 @loop
 def summarise_places(
     xs: Floats,
     ys: Floats,
-    values: NDArray[Any],
+    values: Floats,
+    codes: NDArray[np.uint8],
     table: NDArray[np.float64],
+    units_table: Places,
+    gaps: bool,
+    exactly: bool,
     centres: NDArray[np.float64],
     scale: float,
     mode: int,
@@ -186,27 +258,28 @@ def summarise_places(
     starts: Places,
     ends: NDArray[np.uint32],
     columns: NDArray[np.uint16],
+    lower: Words,
     top_row: int,
     height: int,
     counts: NDArray[np.uint32],
     sums: NDArray[np.int64],
     extremes: NDArray[np.float64],
 ) -> None:
-    """Like `count_places` for the values of a column, with `counts` (rows, width).
+    """Like `count_places` for the values of a column, with `counts` (rows, width); `gaps` tells of missing values.
 
     `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from `centres`
     (rows, width), in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-36 of that. Whole numbers add up
-    to the same in any order.
-    `extremes` (rows, width) is the least or the most so far. `table` are the values of a coded column, else empty.
+    to the same in any order. With `exactly` every value is whole in these units. A coded column comes as
+    `codes`, `table` and `units_table`, the values and the units of each code, and no values; any other the other way. `extremes` (rows, width) is the least or the
+    most so far.
     """
     width = counts.shape[1]
     groups = bounds.shape[1] - 1
-    every = words.shape[0] == 0
     origin = bounds[first, 0]
     coded = table.shape[0] > 0
-    fine = 68719476736.0  # 2^36
+    in_runs = mode == SUMS and not gaps and not (coded and not exactly)
     for s in range(first, last):
-        _, row, _ = seen(spans[s], window, height)
+        _, row, bottom = seen(spans[s], window, height)
         if row < 0:
             continue
         for g in range(groups):
@@ -216,48 +289,71 @@ def summarise_places(
             by_run = run < stop_run
             stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
             place = first_not_below(xs, bounds[s, g], stop, window[0])
-            i: Any = 0
-            while place < stop:
-                if every:
-                    i = place
-                    place += 1
-                else:
-                    word = words[(place - origin) >> 6] >> np.uint64((place - origin) & 63)
-                    if word == NONE:
-                        place = ((place - origin) | 63) + 1 + origin
-                        continue
-                    i = place + np.int64(lowest(word))
-                    if i >= stop:
-                        break
-                    place = i + 1
-                value = table[np.int64(values[i])] if coded else np.float64(values[i])
-                if value != value:
+            for base in range((place - origin) & ~63, stop - origin, 64):
+                word = word_of(words, base, place - origin, stop - origin)
+                if word == NONE:
                     continue
                 if by_run:
-                    while np.int64(ends[run]) <= i:
+                    while np.int64(ends[run]) <= origin + base:
                         run += 1
-                    r, c = row - top_row, int(np.int64(columns[run]))
-                else:
-                    y = np.float64(ys[i])
-                    if not (window[2] <= y <= window[3]):
+                if by_run and in_runs:
+                    for second in range(1 + (bottom > row)):
+                        part = word
+                        if bottom > row:
+                            part &= lower[base >> 6] if second else ~lower[base >> 6]
+                        if part == NONE:
+                            continue
+                        r = row + second - top_row
+                        begin, k = 0, run
+                        while begin < 64 and k < stop_run:
+                            end = min(64, np.int64(ends[k]) - origin - base)
+                            mine = (part & (ALL >> np.uint64(64 - end))) >> np.uint64(begin)
+                            if mine != NONE:
+                                here, there = origin + base + begin, origin + base + end
+                                c = int(np.int64(columns[k]))
+                                counts[r, c] += np.uint32(ones(mine))
+                                if coded:
+                                    sums[r, c, 0] += units_of_codes(codes[here:there], units_table, mine)
+                                else:
+                                    sums[r, c, 0] += units_of(values[here:there], scale, mine)
+                                    if not exactly:
+                                        sums[r, c, 1] += rest_of(values[here:there], scale, mine)
+                            begin = end
+                            k += 1
+                    continue
+                while word != NONE:
+                    i: Any = origin + base + np.int64(lowest(word))
+                    word &= word - ONE
+                    value = table[codes[i]] if coded else np.float64(values[i])
+                    if value != value:
                         continue
-                    r = pixel(y, window[2], window[3], height) - top_row
-                    c = pixel(np.float64(xs[i]), window[0], window[1], width)
-                if mode == LEAST:
-                    if counts[r, c] == 0 or value < extremes[r, c]:
-                        extremes[r, c] = value
-                elif mode == MOST:
-                    if counts[r, c] == 0 or value > extremes[r, c]:
-                        extremes[r, c] = value
-                else:
-                    part = value * scale
-                    if mode == SQUARES:
-                        part = (value - centres[r, c]) * scale
-                        part *= part
-                    whole_part = np.int64(part)
-                    sums[r, c, 0] += whole_part
-                    sums[r, c, 1] += np.int64((part - whole_part) * fine)
-                counts[r, c] += 1
+                    if by_run:
+                        while np.int64(ends[run]) <= i:
+                            run += 1
+                        r, c = row - top_row, int(np.int64(columns[run]))
+                        if bottom > row and (lower[(i - origin) >> 6] >> np.uint64((i - origin) & 63)) & ONE:
+                            r += 1
+                    else:
+                        y = np.float64(ys[i])
+                        if not (window[2] <= y <= window[3]):
+                            continue
+                        r = pixel(y, window[2], window[3], height) - top_row
+                        c = pixel(np.float64(xs[i]), window[0], window[1], width)
+                    if mode == LEAST:
+                        if counts[r, c] == 0 or value < extremes[r, c]:
+                            extremes[r, c] = value
+                    elif mode == MOST:
+                        if counts[r, c] == 0 or value > extremes[r, c]:
+                            extremes[r, c] = value
+                    else:
+                        amount = value * scale
+                        if mode == SQUARES:
+                            amount = (value - centres[r, c]) * scale
+                            amount *= amount
+                        whole = np.int64(amount)
+                        sums[r, c, 0] += whole
+                        sums[r, c, 1] += np.int64((amount - whole) * FINE)
+                    counts[r, c] += 1
 
 
 @loop
@@ -289,7 +385,7 @@ def count_bins(
     values: NDArray[Any],
     table: NDArray[np.int64],
     edges: NDArray[np.float64],
-    near: NDArray[np.int64],
+    near: NDArray[np.int16],
     words: Words,
     bounds: Places,
     category: Places,
@@ -299,48 +395,41 @@ def count_bins(
 ) -> None:
     """Add the places of the strips [first, last) to a histogram `out` (bins, categories).
 
-    `table` is the bin of each code, -1 for none, of a coded column. Else it is empty, and `near` (65537,) is a
-    bin at or below that of any number whose order-preserving upper 16 bits are the place in it.
+    `table` is the bin of each code, -1 for none, of a coded column. Else it is empty, and `near` (2^19,) is
+    the bin of every number whose order-preserving upper 19 bits are the place in it; where these have several,
+    it is -1 - the lowest of them.
     """
     origin = bounds[first, 0]
     bins = out.shape[0]
     coded = table.shape[0] > 0
-    every = words.shape[0] == 0
     for s in range(first, last):
         for g in range(bounds.shape[1] - 1):
             c = category[g]
             if c < 0:
                 continue
-            place, stop = bounds[s, g], bounds[s, g + 1]
-            i: Any = 0
-            while place < stop:
-                if every:
-                    i = place
-                    place += 1
-                else:
-                    word = words[(place - origin) >> 6] >> np.uint64((place - origin) & 63)
-                    if word == NONE:
-                        place = ((place - origin) | 63) + 1 + origin
-                        continue
-                    i = place + np.int64(lowest(word))
-                    if i >= stop:
-                        break
-                    place = i + 1
-                b = table[np.int64(values[i])] if coded else bin_of(np.float64(values[i]), edges, near, bins)
-                if b >= 0:
-                    out[b, c] += 1
+            place, stop = bounds[s, g] - origin, bounds[s, g + 1] - origin
+            for base in range(place & ~63, stop, 64):
+                word = word_of(words, base, place, stop)
+                while word != NONE:
+                    i = origin + base + np.int64(lowest(word))
+                    word &= word - ONE
+                    b = table[np.int64(values[i])] if coded else bin_of(np.float64(values[i]), edges, near, bins)
+                    if b >= 0:
+                        out[b, c] += 1
 
 
 @loop
-def bin_of(value: float, edges: NDArray[np.float64], near: NDArray[np.int64], bins: int) -> int:
+def bin_of(value: float, edges: NDArray[np.float64], near: NDArray[np.int16], bins: int) -> int:
     """The bin of a value, the last one including its upper edge; -1 for none."""
     if not (edges[0] <= value <= edges[bins]):
         return -1
     raw = np.int64(np.float32(value).view(np.uint32))
-    upper = (raw ^ 0xFFFFFFFF) >> 16 if raw >> 31 else (raw | 0x80000000) >> 16
+    upper = (raw ^ 0xFFFFFFFF) >> 13 if raw >> 31 else (raw | 0x80000000) >> 13
     b = int(near[upper])
-    while b + 1 < bins and value >= edges[b + 1]:
-        b += 1
+    if b < 0:  # an edge is near
+        b = -1 - b
+        while b + 1 < bins and value >= edges[b + 1]:
+            b += 1
     return b
 
 
