@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from cachetools import LRUCache
+from cachetools import LRUCache, cached
+from cachetools.keys import hashkey
 from numpy.typing import NDArray
 
 from galviz.catalogue import Catalogue
@@ -23,6 +24,7 @@ from galviz.scan import Block
 from galviz.selection import Mask, Selection
 
 MASK_BYTES = 64 << 20
+PLACE_BYTES = 128 << 20
 Stop = Callable[[], bool]
 Estimate = tuple[NDArray[Any], NDArray[Any]]
 
@@ -52,7 +54,7 @@ def mask_of(catalogue: Catalogue, index: Index, plane: Plane, selection: Selecti
     rows = len(plane.sample.weight)
     result = np.ones(rows, bool)
     for _, clause in selection:
-        key = (index, plane.number, clause)
+        key = (index.identity, plane.number, clause)
         with _lock:
             mask = _masks.get(key)
         if mask is None:
@@ -68,25 +70,19 @@ def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> 
     """The estimate of a picture and its standard error, arrays of the shape of the exact picture."""
     sample = plane.sample
     assert sample is not None
-    mask = mask_of(catalogue, index, plane, request.selection)
-    xs, ys = sample.columns[plane.layout.x], sample.columns[plane.layout.y]
+    rows = np.flatnonzero(mask_of(catalogue, index, plane, request.selection))
     height, width = request.view.shape
-    window = request.view.window
+    depth = len(catalogue.manifest.classes) if request.by else 1
+    places, unseen = _places(index, plane, request.view, request.by, depth)
     if request.statistic in ("count", "by"):
-        by = request.by
-        depth = len(catalogue.manifest.classes) if by else 1
-        codes = sample.columns[by] if by else np.zeros(mask.size, np.int8)
-        counts = np.zeros((height, width, depth), np.float32)
-        # Sources that the sample does not show may be anywhere in their cell, of any class.
-        squared = np.repeat(_unseen(plane, request.view)[:, :, None], depth, axis=2)
-        squared /= depth
-        runs.weigh_points(xs, ys, codes, sample.weight, mask, window, counts, squared)
-        error = np.sqrt(squared, out=squared)
-        return (counts, error) if by else (counts[:, :, 0], error[:, :, 0])
-    assert request.column is not None
-    sums, extremes = np.zeros((height, width, 4)), np.full((height, width, 2), np.nan)
-    values = sample.columns[request.column]
-    runs.weigh_values(xs, ys, values, sample.weight, mask, window, sums, extremes)
+        counts, squared = np.zeros(height * width * depth, np.float32), unseen.copy()
+        runs.weigh_points(rows, places, sample.weight, counts, squared)
+        shape = (height, width, depth) if request.by else (height, width)
+        return counts.reshape(shape), np.sqrt(squared, out=squared).reshape(shape)
+    values = sample.columns[str(request.column)]
+    pixels, ends = np.zeros((height * width, 4)), np.full((height * width, 2), np.nan)
+    runs.weigh_values(rows, places, values, sample.weight, pixels, ends)
+    sums, extremes = pixels.reshape(height, width, 4), ends.reshape(height, width, 2)
     filled = sums[:, :, 0] > 0
     spread = np.full((height, width), np.nan)
     np.divide(sums[:, :, 2], sums[:, :, 0], out=spread, where=filled)
@@ -100,6 +96,32 @@ def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> 
     if request.statistic == "std":
         return spread, error / np.sqrt(2.0)
     return extremes[:, :, 0 if request.statistic == "min" else 1], spread
+
+
+_kept_places: LRUCache[Any, tuple[NDArray[np.int32], NDArray[np.float32]]] = LRUCache(
+    PLACE_BYTES, getsizeof=lambda known: known[0].nbytes + known[1].nbytes
+)
+
+
+@cached(
+    _kept_places,
+    key=lambda index, plane, view, by, depth: hashkey(index.identity, plane.number, view, by),
+    lock=threading.Lock(),
+)
+def _places(
+    index: Index, plane: Plane, view: Viewport, by: str | None, depth: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Where each row of the sample counts in a picture, and the squared error of its places before any row counts.
+
+    Sources that the sample does not show may be anywhere in their cell, of any class.
+    """
+    sample = plane.sample
+    assert sample is not None
+    xs, ys = sample.columns[plane.layout.x], sample.columns[plane.layout.y]
+    codes = sample.columns[by] if by else np.zeros(xs.size, np.int8)
+    places = np.empty(xs.size, np.int32)
+    runs.pixels_of(xs, ys, codes, depth, view.window, view.width, view.height, places)
+    return places, np.repeat(_unseen(plane, view).ravel() / np.float32(depth), depth)
 
 
 def _unseen(plane: Plane, view: Viewport) -> NDArray[np.float32]:
@@ -116,7 +138,7 @@ def _unseen(plane: Plane, view: Viewport) -> NDArray[np.float32]:
 
     columns, wide = cells(view.x_range, width, layout.x_low, layout.x_high)
     rows, tall = cells(view.y_range, height, layout.low, layout.high)
-    return (plane.sample.floor * (wide * tall)).astype(np.float32)[np.ix_(rows, columns)]
+    return np.asarray((plane.sample.floor * (wide * tall)).astype(np.float32)[np.ix_(rows, columns)])
 
 
 def class_counts(catalogue: Catalogue, index: Index, plane: Plane, selection: Selection, by: str) -> NDArray[np.int64]:

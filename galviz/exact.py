@@ -194,9 +194,10 @@ class Job:
         words = combined(plane, self.marks, first, last)
         found = _runs(self.index, plane, view, first, last)
         xs, ys = plane.columns[plane.layout.x], plane.columns[plane.layout.y]
-        where = (words, plane.bounds, plane.spans, self.window, self.category, first, last, *found, top, view.height)
+        strips = (plane.bounds, plane.spans, self.window, self.category, first, last)
+        where = (words, *strips, *found, top, view.height)
         if self.mode < 0:
-            runs.count_places(xs, ys, *where, made.counts)
+            _count(xs, ys, *where, made.counts)
             return made
         name = str(self.request.column)
         table = plane.tables.get(name, _NO_TABLE)
@@ -205,7 +206,7 @@ class Job:
         exactly = mode == runs.SUMS and self.is_whole
         units = np.nan_to_num(table * scale).astype(np.int64) if exactly else _NO_UNITS
         centres = _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1])
-        runs.summarise_places(
+        _summarise(
             xs, ys, *stored, table, units, has_gaps(plane, name), exactly, centres, scale, mode, *where,
             made.counts[:, :, 0], made.sums, made.extremes,
         )  # fmt: skip
@@ -266,6 +267,8 @@ class Job:
         return np.sqrt(out) if self.mode == runs.SQUARES else out
 
 
+_count: Callable[..., None] = runs.count_places
+_summarise: Callable[..., None] = runs.summarise_places
 _NO_TABLE = np.zeros(0)
 _NO_VALUES = np.zeros(0, np.float32)
 _NO_CODES = np.zeros(0, np.uint8)
@@ -277,7 +280,7 @@ _known_runs: LRUCache[Any, Runs] = LRUCache(RUN_BYTES, getsizeof=lambda found: s
 
 @cached(
     _known_runs,
-    key=lambda index, plane, view, first, last: hashkey(str(index.path), plane.number, view, first, last),
+    key=lambda index, plane, view, first, last: hashkey(index.identity, plane.number, view, first, last),
     lock=threading.Lock(),
 )
 def _runs(index: Index, plane: Plane, view: Viewport, first: int, last: int) -> Runs:
@@ -391,8 +394,11 @@ def selected(
 
 
 def histogram_plane(index: Index, column: str) -> Plane | None:
-    """A plane that holds the column, a 64-bit one aside."""
-    return next((p for p in index.planes if column in p.columns and p.columns[column].dtype.itemsize <= 4), None)
+    """A plane that holds the column in single precision or as codes."""
+    return next(
+        (p for p in index.planes if column in p.tables or (column in p.columns and p.columns[column].dtype == "f4")),
+        None,
+    )
 
 
 def histogram(
@@ -407,31 +413,35 @@ def histogram(
     category = np.where(on, np.arange(on.size) if by_class else 0, -1)
     if by_class:
         category[-1] = -1
-    bins = len(edges) - 1
-    near = np.zeros(0, np.int16)
-    table = np.zeros(0, np.int64)
-    if column in plane.tables:
-        values = plane.tables[column]
-        table = np.where(
-            (values >= edges[0]) & (values <= edges[-1]),
-            np.minimum(np.searchsorted(edges, values, side="right") - 1, bins - 1), -1,
-        )  # fmt: skip
-    else:
-        near = _near(edges)
+    values, depth = plane.columns[column], on.size - 1 if by_class else 1
 
     def part(first: int, last: int) -> NDArray[np.int64]:
-        out = np.zeros((bins, on.size - 1 if by_class else 1), np.int64)
         words = combined(plane, marks, first, last)
-        runs.count_bins(plane.columns[column], table, edges, near, words, plane.bounds, category, first, last, out)
+        if column in plane.tables:
+            out = np.zeros((256, depth), np.int64)
+            runs.count_codes_of(values, words, plane.bounds, category, first, last, out)
+        else:
+            out = np.zeros((len(edges) - 1, depth), np.int64)
+            raw = values.view(np.uint32)
+            runs.count_bins(values, raw, edges, _near(edges), words, plane.bounds, category, first, last, out)
         return out
 
     total: NDArray[np.int64] = sum(at_once([_call(part, *strips) for strips in chunks(plane)], stop))
-    return total
+    return _binned(plane.tables[column], total, edges) if column in plane.tables else total
+
+
+def _binned(table: NDArray[np.float64], counts: NDArray[np.int64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Counts of each code (256, categories) as counts of each bin."""
+    inside = np.flatnonzero((table >= edges[0]) & (table <= edges[-1]))
+    places = np.minimum(np.searchsorted(edges, table[inside], side="right") - 1, len(edges) - 2)
+    out = np.zeros((len(edges) - 1, counts.shape[1]), np.int64)
+    np.add.at(out, places, counts[inside])
+    return out
 
 
 @cached(LRUCache(16), key=lambda edges: edges.tobytes(), lock=threading.Lock())
 def _near(edges: NDArray[np.float64]) -> NDArray[np.int16]:
-    """The bin of any single-precision number by its upper 19 bits in order; -1 - the lowest one where it takes more bits."""
+    """The bin of any single-precision number by its upper 19 bits, in order; -1 - the lowest one where that is open."""
     ordered = np.arange(1 << 19, dtype=np.uint32)
     positive = (ordered >> 18).astype(bool)
     # The ends of what has the same upper bits; rounding to single precision may have come from just outside.

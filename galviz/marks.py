@@ -246,7 +246,7 @@ _lock = threading.Lock()
 
 def marks_of(catalogue: Catalogue, index: Index, plane: Plane, clause: Clause) -> Marks:
     """The mask of a clause in a plane, shared by all sessions; the key holds the version of the catalogue."""
-    key = (str(index.path), plane.number, clause)
+    key = (index.identity, plane.number, clause)
     with _lock:
         if key in _cache and _cache[key].index is index:
             return _cache[key]

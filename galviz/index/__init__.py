@@ -118,7 +118,7 @@ def check_index(catalogue: Catalogue, progress: Callable[[int], None] = lambda r
     _forget(catalogue)
     files = list(open_index(catalogue).files.values())
     told = 0
-    for number, _ in enumerate(mapped(StoredArray.get, files), start=1):
+    for number, _ in enumerate(mapped(StoredArray.check, files), start=1):
         now = catalogue.rows * number // len(files)
         progress(now - told)
         told = now

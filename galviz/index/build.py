@@ -31,6 +31,7 @@ from galviz.work import mapped
 Item = TypeVar("Item")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # what file systems say that cannot lock files
 _STAGING, _TRASH = ".partial", ".trash-"
 _MOST_ROWS = 4_000_000_000  # places, with padding, are numbers of 32 bits
 
@@ -82,6 +83,9 @@ def _locked(file: int) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
     return True
 
 
@@ -99,6 +103,8 @@ def _prepared(catalogue: Catalogue, staging: Path) -> Job:
         if other.is_dir() and other.name != key:
             shutil.rmtree(other, ignore_errors=True)
     job = Job(str(catalogue.path), str(staging / key), catalogue.digest, uuid.uuid4().hex)
+    if not job.at(FINAL).is_dir():
+        shutil.rmtree(job.folder, ignore_errors=True)  # of a build that was killed when all but this was done
     job.at(FINAL, "columns").mkdir(parents=True, exist_ok=True)
     for name in FOLDERS:
         job.at(name).mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from numpy.lib.format import dtype_to_descr, write_array_header_1_0
 from numpy.typing import DTypeLike, NDArray
 
 from galviz.index.loops import checksum_words
+
+_SEED = 0xCBF29CE484222325
+_PIECE = 8 << 20
 
 
 def header(dtype: DTypeLike, shape: tuple[int, ...]) -> bytes:
@@ -88,14 +92,26 @@ class Facts:
 
 
 def raw_bytes(path: Path) -> NDArray[np.uint8]:
-    """A file mapped read-only."""
-    return np.asarray(np.memmap(path, np.uint8, "r"))
+    """A file mapped read-only, as a plain array. Raises ValueError when it is empty."""
+    with path.open("rb") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def checksum(raw: NDArray[np.uint8]) -> str:
-    """A checksum that no flipped bit escapes."""
+def checksum(raw: NDArray[np.uint8], start: int = _SEED) -> int:
+    """A checksum that no flipped bit escapes; `start` is that of what comes before, a multiple of 8 bytes."""
     whole = len(raw) // 8 * 8
-    return f"{int(checksum_words(raw[:whole].view(np.uint64), raw[whole:])):016x}"
+    return int(checksum_words(np.uint64(start), raw[:whole].view(np.uint64), raw[whole:]))
+
+
+def file_checksum(path: Path) -> int:
+    """The checksum of a file, read piece by piece so that it takes no memory."""
+    result, buffer = _SEED, np.empty(_PIECE, np.uint8)
+    with path.open("rb") as file:
+        while size := file.readinto(buffer.data):
+            piece = buffer[:size]
+            piece.flags.writeable = False
+            result = checksum(piece, result)
+    return result
 
 
 def facts_of(path: Path) -> Facts:
@@ -103,4 +119,4 @@ def facts_of(path: Path) -> Facts:
     array = load(path)
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    return Facts(str(dtype_to_descr(array.dtype)), array.shape, checksum(raw_bytes(path)))
+    return Facts(str(dtype_to_descr(array.dtype)), array.shape, f"{file_checksum(path):016x}")

@@ -9,16 +9,18 @@ from galviz.kernels import loop
 
 NOWHERE = np.uint32(0xFFFFFFFF)  # the place or row of padding
 _PRIME = np.uint64(0x100000001B3)
-_SEED = np.uint64(0xCBF29CE484222325)
 _SIGN, _ALL = np.uint32(0x80000000), np.uint32(0xFFFFFFFF)
 _STEP, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 
 
 @loop
-def checksum_words(words: NDArray[np.uint64], tail: NDArray[np.uint8]) -> np.uint64:
-    """A number that changes with any single word: each step is one to one in the word and in what was before."""
-    result = _SEED
+def checksum_words(start: np.uint64, words: NDArray[np.uint64], tail: NDArray[np.uint8]) -> np.uint64:
+    """A number that changes with any single word: each step is one to one in the word and in what was before.
+
+    `start` is the number of what came before.
+    """
+    result = np.uint64(start)
     for word in words:
         result = (result ^ word) * _PRIME
     for byte in tail:

@@ -1,4 +1,14 @@
-"""An index on disk as mapped arrays, each of them verified when it is first used."""
+"""An index on disk as mapped arrays, each of them verified when it is first used.
+
+index.json                        layout, checksums of all files and of itself; written last
+columns/NAME.npy                  columns in row order
+plane-K/columns/NAME.npy          a plane's coordinates and carried columns, in its order
+plane-K/zones/NAME.npy            smallest and largest of each block of a column
+plane-K/bounds.npy, spans.npy     places and y of the strips
+plane-K/home.npy                  place in plane 0 of each place, K > 0
+plane-0/rows.npy, to-K.npy        catalogue row and place in plane K of each place in plane 0
+plane-K/sample/NAME.npy           a sample; plane-K/weight.npy and floor.npy belong to it
+"""
 
 from __future__ import annotations
 
@@ -14,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galviz.catalogue import Catalogue, write_text
-from galviz.index.files import Facts, checksum, raw_bytes
+from galviz.index.files import Facts, checksum, file_checksum, raw_bytes
 from galviz.index.layout import Layout, PlaneLayout
 
 FORMAT = 2
@@ -33,8 +43,9 @@ class StoredArray:
 
     def __init__(self, root: Path, name: str, facts: Facts, damaged: Callable[[Damage], Exception]) -> None:
         self.name, self._facts, self._damaged = name, facts, damaged
+        self._path = root / name
         self._lock, self._verified = threading.Lock(), False
-        self._raw = raw_bytes(root / name)
+        self._raw = raw_bytes(self._path)
         start = facts.start
         if len(self._raw) != facts.nbytes:
             raise Damage(f"{name} has {len(self._raw)} bytes, not {facts.nbytes}")
@@ -54,10 +65,17 @@ class StoredArray:
         """The array. Raises StaleIndexError when the file is not what was written."""
         with self._lock:
             if not self._verified:
-                if checksum(self._raw) != self._facts.checksum:
-                    raise self._damaged(Damage(f"{self.name} is not what was written"))
+                self._compare(checksum(self._raw))
                 self._verified = True
         return self._array
+
+    def check(self) -> None:
+        """Verify the file without keeping it in memory. Raises StaleIndexError and OSError."""
+        self._compare(file_checksum(self._path))
+
+    def _compare(self, found: int) -> None:
+        if f"{found:016x}" != self._facts.checksum:
+            raise self._damaged(Damage(f"{self.name} is not what was written"))
 
 
 class StoredArrays(Mapping[Key, NDArray[Any]]):
@@ -133,7 +151,7 @@ class Plane:
 class Index:
     """The index of one version of a catalogue: `columns` in row order (those that fit), and the sorted `planes`.
 
-    `to[k]` is the place in plane k of each place of plane 0.
+    `to[k]` is the place in plane k of each place of plane 0. `identity` is the same for the same content only.
     """
 
     path: Path
@@ -142,6 +160,7 @@ class Index:
     planes: tuple[Plane, ...]
     to: Mapping[int, NDArray[np.uint32]]
     files: Mapping[str, StoredArray]
+    identity: str
 
     @property
     def rows(self) -> int:
@@ -227,7 +246,7 @@ def map_index(root: Path, catalogue: Catalogue, damaged: Callable[[Damage], Exce
     if sum(file.nbytes for file in files.values()) < SMALL:
         for file in files.values():
             file.get()
-    return Index(root, layout, StoredArrays(columns), planes, StoredArrays(to), files)
+    return Index(root, layout, StoredArrays(columns), planes, StoredArrays(to), files, str(facts["checksum"]))
 
 
 def _plane(layout: Layout, number: int, files: Mapping[str, StoredArray]) -> Plane:

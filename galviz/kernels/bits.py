@@ -76,7 +76,7 @@ def count_shared(words: Words, others: Words, start: int, stop: int) -> int:
 
 @loop
 def word_of(words: Words, place: int, start: int, stop: int) -> Any:
-    """The word of the 64 places from `place` on, less those outside of [start, stop); all ones where there are no words."""
+    """The word of the 64 places from `place` on, less those outside of [start, stop); no words at all are all ones."""
     word = ALL if words.shape[0] == 0 else words[place >> 6]
     if place < start:
         word &= ALL << np.uint64(start - place)

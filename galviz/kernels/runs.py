@@ -270,8 +270,8 @@ def summarise_places(
     `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from `centres`
     (rows, width), in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-36 of that. Whole numbers add up
     to the same in any order. With `exactly` every value is whole in these units. A coded column comes as
-    `codes`, `table` and `units_table`, the values and the units of each code, and no values; any other the other way. `extremes` (rows, width) is the least or the
-    most so far.
+    `codes` with `table` and `units_table`, the values and the units of each code, and without values; any other
+    the other way round. `extremes` (rows, width) is the least or the most so far.
     """
     width = counts.shape[1]
     groups = bounds.shape[1] - 1
@@ -382,8 +382,8 @@ def mark_groups(bounds: Places, on: NDArray[np.bool_], first: int, last: int, wo
 
 @loop
 def count_bins(
-    values: NDArray[Any],
-    table: NDArray[np.int64],
+    values: Floats,
+    raw: NDArray[np.uint32],
     edges: NDArray[np.float64],
     near: NDArray[np.int16],
     words: Words,
@@ -395,13 +395,11 @@ def count_bins(
 ) -> None:
     """Add the places of the strips [first, last) to a histogram `out` (bins, categories).
 
-    `table` is the bin of each code, -1 for none, of a coded column. Else it is empty, and `near` (2^19,) is
-    the bin of every number whose order-preserving upper 19 bits are the place in it; where these have several,
-    it is -1 - the lowest of them.
+    `raw` are the bits of the single-precision `values`. `near` (2^19,) is the bin of every number whose
+    order-preserving upper 19 bits are the place in it; where these have several, it is -1 - the lowest of them.
     """
     origin = bounds[first, 0]
     bins = out.shape[0]
-    coded = table.shape[0] > 0
     for s in range(first, last):
         for g in range(bounds.shape[1] - 1):
             c = category[g]
@@ -413,76 +411,89 @@ def count_bins(
                 while word != NONE:
                     i = origin + base + np.int64(lowest(word))
                     word &= word - ONE
-                    b = table[np.int64(values[i])] if coded else bin_of(np.float64(values[i]), edges, near, bins)
-                    if b >= 0:
-                        out[b, c] += 1
+                    value = np.float64(values[i])
+                    if not (edges[0] <= value <= edges[bins]):
+                        continue
+                    bits = raw[i]
+                    upper = (~bits if bits >> np.uint32(31) else bits | np.uint32(0x80000000)) >> np.uint32(13)
+                    b = np.int64(near[upper])
+                    if b < 0:  # an edge is near
+                        b = -1 - b
+                        while b + 1 < bins and value >= edges[b + 1]:
+                            b += 1
+                    out[b, c] += 1
 
 
 @loop
-def bin_of(value: float, edges: NDArray[np.float64], near: NDArray[np.int16], bins: int) -> int:
-    """The bin of a value, the last one including its upper edge; -1 for none."""
-    if not (edges[0] <= value <= edges[bins]):
-        return -1
-    raw = np.int64(np.float32(value).view(np.uint32))
-    upper = (raw ^ 0xFFFFFFFF) >> 13 if raw >> 31 else (raw | 0x80000000) >> 13
-    b = int(near[upper])
-    if b < 0:  # an edge is near
-        b = -1 - b
-        while b + 1 < bins and value >= edges[b + 1]:
-            b += 1
-    return b
+def count_codes_of(
+    codes: NDArray[np.uint8], words: Words, bounds: Places, category: Places, first: int, last: int, out: Places
+) -> None:
+    """Add the places of the strips [first, last) to the number of places of each code, `out` (256, categories)."""
+    origin = bounds[first, 0]
+    for s in range(first, last):
+        for g in range(bounds.shape[1] - 1):
+            c = category[g]
+            if c < 0:
+                continue
+            place, stop = bounds[s, g] - origin, bounds[s, g + 1] - origin
+            for base in range(place & ~63, stop, 64):
+                word = word_of(words, base, place, stop)
+                while word != NONE:
+                    out[codes[origin + base + np.int64(lowest(word))], c] += 1
+                    word &= word - ONE
+
+
+@loop
+def pixels_of(
+    xs: Floats, ys: Floats, codes: NDArray[np.int8], depth: int, window: Window, width: int, height: int,
+    out: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Where each row counts in a picture (height, width, depth), as one number; -1 for nowhere."""
+    for i in range(xs.shape[0]):
+        x, y, c = np.float64(xs[i]), np.float64(ys[i]), np.int64(codes[i])
+        out[i] = -1
+        if 0 <= c < depth and window[0] <= x <= window[1] and window[2] <= y <= window[3]:
+            r, k = pixel(y, window[2], window[3], height), pixel(x, window[0], window[1], width)
+            out[i] = (r * width + k) * depth + c
 
 
 @loop
 def weigh_points(
-    xs: Floats,
-    ys: Floats,
-    codes: NDArray[np.int8],
-    weights: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    window: Window,
-    out: NDArray[np.float32],
+    rows: Places, places: NDArray[np.int32], weights: NDArray[np.float32], out: NDArray[np.float32],
     squared: NDArray[np.float32],
-) -> None:
-    """Add a sample to the estimated numbers and their squared errors, both (height, width, categories).
+) -> None:  # fmt: skip
+    """Add the rows of a sample to the estimated numbers at their `places` and to the squared errors of these.
 
     A row of weight w stands for w rows, with the variance w (w - 1) of a Bernoulli sample (Horvitz and Thompson 1952).
     """
-    height, width, categories = out.shape
-    for i in range(xs.shape[0]):
-        x, y, c = np.float64(xs[i]), np.float64(ys[i]), codes[i]
-        if mask[i] and 0 <= c < categories and window[0] <= x <= window[1] and window[2] <= y <= window[3]:
-            r, k = pixel(y, window[2], window[3], height), pixel(x, window[0], window[1], width)
-            w = weights[i]
-            out[r, k, c] += w
-            squared[r, k, c] += w * (w - np.float32(1.0))
+    for k in range(rows.shape[0]):
+        place = places[rows[k]]
+        if place >= 0:
+            w = weights[rows[k]]
+            out[place] += w
+            squared[place] += w * (w - np.float32(1.0))
 
 
 @loop
 def weigh_values(
-    xs: Floats,
-    ys: Floats,
-    values: NDArray[Any],
-    weights: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-    window: Window,
-    sums: NDArray[np.float64],
-    extremes: NDArray[np.float64],
-) -> None:
-    """Add a sample to `sums` (height, width, 4): weight, weighted mean so far, weighted squared deviations from it
-    (West 1979), squared weights; and to the least and the most of `extremes` (height, width, 2)."""
-    height, width, _ = sums.shape
-    for i in range(xs.shape[0]):
-        x, y, value = np.float64(xs[i]), np.float64(ys[i]), np.float64(values[i])
-        if mask[i] and value == value and window[0] <= x <= window[1] and window[2] <= y <= window[3]:
-            r, k = pixel(y, window[2], window[3], height), pixel(x, window[0], window[1], width)
+    rows: Places, places: NDArray[np.int32], values: NDArray[Any], weights: NDArray[np.float32],
+    sums: NDArray[np.float64], extremes: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Add the rows of a sample to `sums` (pixels, 4) and to the least and the most of `extremes` (pixels, 2).
+
+    The sums are weight, weighted mean so far, weighted squared deviations from it (West 1979), squared weights.
+    """
+    for k in range(rows.shape[0]):
+        i, place = rows[k], np.int64(places[rows[k]])
+        value = np.float64(values[i])
+        if place >= 0 and value == value:
             w = np.float64(weights[i])
-            if sums[r, k, 0] == 0.0 or value < extremes[r, k, 0]:
-                extremes[r, k, 0] = value
-            if sums[r, k, 0] == 0.0 or value > extremes[r, k, 1]:
-                extremes[r, k, 1] = value
-            sums[r, k, 0] += w
-            off = value - sums[r, k, 1]
-            sums[r, k, 1] += off * w / sums[r, k, 0]
-            sums[r, k, 2] += w * off * (value - sums[r, k, 1])
-            sums[r, k, 3] += w * w
+            if sums[place, 0] == 0.0 or value < extremes[place, 0]:
+                extremes[place, 0] = value
+            if sums[place, 0] == 0.0 or value > extremes[place, 1]:
+                extremes[place, 1] = value
+            sums[place, 0] += w
+            off = value - sums[place, 1]
+            sums[place, 1] += off * w / sums[place, 0]
+            sums[place, 2] += w * off * (value - sums[place, 1])
+            sums[place, 3] += w * w
