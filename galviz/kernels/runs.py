@@ -197,11 +197,12 @@ def count_places(
 FINE = 68719476736.0  # 2^36, of which the second half of a sum counts fractions
 
 
+# Always 64 rows, of which a word chooses: a loop of fixed length costs less than one that ends where a run does.
 @loop
 def units_of(values: Floats, scale: float, word: Any) -> int:
-    """The sum of those of up to 64 values that are in `word`, each in whole units of 1/scale."""
+    """The sum of those of 64 values that are in `word`, each in whole units of 1/scale."""
     total = np.int64(0)
-    for j in range(values.shape[0]):
+    for j in range(64):
         total += np.int64(np.float64(values[j]) * scale) & -np.int64((word >> np.uint64(j)) & ONE)
     return int(total)
 
@@ -210,7 +211,7 @@ def units_of(values: Floats, scale: float, word: Any) -> int:
 def rest_of(values: Floats, scale: float, word: Any) -> int:
     """The sum of what `units_of` leaves of each value, in units of 2^-36/scale."""
     total = np.int64(0)
-    for j in range(values.shape[0]):
+    for j in range(64):
         value = np.float64(values[j]) * scale
         total += np.int64((value - np.int64(value)) * FINE) & -np.int64((word >> np.uint64(j)) & ONE)
     return int(total)
@@ -220,8 +221,18 @@ def rest_of(values: Floats, scale: float, word: Any) -> int:
 def units_of_codes(codes: NDArray[np.uint8], table: Places, word: Any) -> int:
     """As `units_of` for the codes of a column, by the units of each."""
     total = np.int64(0)
-    for j in range(codes.shape[0]):
+    for j in range(64):
         total += table[codes[j]] & -np.int64((word >> np.uint64(j)) & ONE)
+    return int(total)
+
+
+@loop
+def units_of_votes(codes: NDArray[np.uint8], least: Any, of: Any, scale: float, word: Any) -> int:
+    """As `units_of` where code k stands for (least + k) / of in single precision: quicker to divide than to look up."""
+    total = np.int64(0)
+    for j in range(64):
+        value = np.float32(np.int32(codes[j]) + least) / of
+        total += np.int64(np.float64(value) * scale) & -np.int64((word >> np.uint64(j)) & ONE)
     return int(total)
 
 
@@ -243,6 +254,8 @@ def summarise_places(
     codes: NDArray[np.uint8],
     table: NDArray[np.float64],
     units_table: Places,
+    least: Any,
+    of: Any,
     gaps: bool,
     exactly: bool,
     centres: NDArray[np.float64],
@@ -271,7 +284,8 @@ def summarise_places(
     (rows, width), in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-36 of that. Whole numbers add up
     to the same in any order. With `exactly` every value is whole in these units. A coded column comes as
     `codes` with `table` and `units_table`, the values and the units of each code, and without values; any other
-    the other way round. `extremes` (rows, width) is the least or the most so far.
+    the other way round; `least` and `of` are as in `units_of_votes`, `of` else zero. `extremes` (rows, width) is the
+    least or the most so far.
     """
     width = counts.shape[1]
     groups = bounds.shape[1] - 1
@@ -307,17 +321,19 @@ def summarise_places(
                         begin, k = 0, run
                         while begin < 64 and k < stop_run:
                             end = min(64, np.int64(ends[k]) - origin - base)
-                            mine = (part & (ALL >> np.uint64(64 - end))) >> np.uint64(begin)
+                            mine = part & (ALL >> np.uint64(64 - end)) & (ALL << np.uint64(begin))
                             if mine != NONE:
-                                here, there = origin + base + begin, origin + base + end
+                                here = origin + base
                                 c = int(np.int64(columns[k]))
                                 counts[r, c] += np.uint32(ones(mine))
-                                if coded:
-                                    sums[r, c, 0] += units_of_codes(codes[here:there], units_table, mine)
+                                if of > 0:
+                                    sums[r, c, 0] += units_of_votes(codes[here : here + 64], least, of, scale, mine)
+                                elif coded:
+                                    sums[r, c, 0] += units_of_codes(codes[here : here + 64], units_table, mine)
                                 else:
-                                    sums[r, c, 0] += units_of(values[here:there], scale, mine)
+                                    sums[r, c, 0] += units_of(values[here : here + 64], scale, mine)
                                     if not exactly:
-                                        sums[r, c, 1] += rest_of(values[here:there], scale, mine)
+                                        sums[r, c, 1] += rest_of(values[here : here + 64], scale, mine)
                             begin = end
                             k += 1
                     continue
