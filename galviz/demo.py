@@ -15,8 +15,8 @@ from pathlib import Path
 from galviz import classify
 from galviz.catalogue import MANIFEST, Catalogue, open_catalogue
 from galviz.embed import embed
-from galviz.errors import GalvizError
-from galviz.index import build_index, has_index
+from galviz.errors import GalvizError, StaleIndexError
+from galviz.index import build_index, has_index, open_index
 from galviz.progress import Report, rows_of
 from galviz.simulate.catalogue import simulate
 
@@ -61,7 +61,16 @@ def is_ready(path: Path) -> bool:
         return False
     catalogue = open_catalogue(path)
     roles = {column.role for column in catalogue.manifest.columns.values()}
-    return {"prediction", "embedding"} <= roles and has_index(catalogue)
+    return {"prediction", "embedding"} <= roles and _has_sound_index(catalogue)
+
+
+def _has_sound_index(catalogue: Catalogue) -> bool:
+    """Whether the index can be used: one that is stale, damaged or of an older galviz is made anew."""
+    try:
+        open_index(catalogue)
+    except StaleIndexError:
+        return False
+    return has_index(catalogue)
 
 
 def _wait_for(messages: Connection, wanted: str) -> None:
@@ -107,7 +116,7 @@ def _finish(catalogue: Catalogue, model: Path) -> None:
     if not catalogue.manifest.of_role("embedding"):
         _step(f"embed {name}", lambda report: embed(catalogue, progress=report))
         catalogue = open_catalogue(catalogue.path)
-    if not has_index(catalogue):
+    if not _has_sound_index(catalogue):
         _step(f"index {name}", lambda report: build_index(catalogue, rows_of(catalogue.rows, report, "indexed")))
 
 

@@ -11,7 +11,7 @@ from galviz import demo, open_catalogue
 from galviz.catalogue import Catalogue
 from galviz.embed import COLUMNS, SIDECAR
 from galviz.errors import GalvizError
-from galviz.index import has_index
+from galviz.index import has_index, open_index
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +120,19 @@ def test_a_demo_without_its_index_is_not_ready(tmp_path: Path) -> None:
     (next((labelled / "index").iterdir()) / "index.json").unlink()
     assert not has_index(open_catalogue(labelled))
     assert not demo.is_ready(labelled)
+
+
+def test_an_index_of_an_older_galviz_is_made_anew(
+    tmp_path: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled_half(tmp_path)
+    _, labelled, model = demo.places(tmp_path)
+    facts = next((labelled / "index").iterdir()) / "index.json"
+    facts.write_text(facts.read_text().replace('"format": 2', '"format": 1'))
+    monkeypatch.setattr(demo, "open_index", open_index.__wrapped__)  # as a process that has not opened it before
+    assert has_index(open_catalogue(labelled))
+    assert not demo.is_ready(labelled)
+    steps.clear()
+    demo._finish(open_catalogue(labelled), model)
+    assert steps == ["index demo-labelled"]
+    assert demo.is_ready(labelled)
