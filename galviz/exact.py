@@ -329,10 +329,10 @@ def votes(table: NDArray[np.float64]) -> tuple[np.int32, np.float32]:
     So do the vote shares of a forest of up to 254 trees.
     """
     steps = np.diff(table)
-    if steps.size and np.isfinite(steps).all():
+    if steps.size and np.isfinite(steps).all() and 2.0**-23 <= steps.mean() <= 1 and abs(table[0]) <= 1:
         of = np.float32(np.rint(1 / steps.mean()))
         least = np.int32(np.rint(table[0] * of))
-        if of > 0 and np.array_equal((least + np.arange(table.size)).astype(np.float32) / of, table):
+        if np.array_equal((least + np.arange(table.size)).astype(np.float32) / of, table):
             return least, of
     return np.int32(0), np.float32(0)
 
@@ -454,7 +454,7 @@ def _binned(table: NDArray[np.float64], counts: NDArray[np.int64], edges: NDArra
 
 
 @cached(LRUCache(16), key=lambda edges: edges.tobytes(), lock=threading.Lock())
-def _near(edges: NDArray[np.float64]) -> NDArray[np.int16]:
+def _near(edges: NDArray[np.float64]) -> NDArray[np.integer[Any]]:
     """The bin of any single-precision number by its upper 19 bits, in order; -1 - the lowest one where that is open."""
     ordered = np.arange(1 << 19, dtype=np.uint32)
     positive = (ordered >> 18).astype(bool)
@@ -466,7 +466,7 @@ def _near(edges: NDArray[np.float64]) -> NDArray[np.int16]:
     last = len(edges) - 2
     low = np.clip(np.searchsorted(edges, np.nan_to_num(least, nan=-np.inf), side="right") - 1, 0, last)
     high = np.clip(np.searchsorted(edges, np.nan_to_num(most, nan=np.inf), side="right") - 1, 0, last)
-    return np.where(low == high, low, -1 - low).astype(np.int16)
+    return np.where(low == high, low, -1 - low).astype(np.int16 if last < 1 << 15 else np.int32)
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:

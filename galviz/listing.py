@@ -106,8 +106,11 @@ def sort_keys(values: NDArray[Any], column: Column, descending: bool) -> NDArray
     if column.kind == "class":
         values = np.where(values < 0, np.nan, values.astype(np.float32))
     if values.dtype.kind == "f":
-        keys = -values if descending else values
-        return np.where(np.isnan(keys), np.inf, keys)
+        # The bits of a number ascend with it, those of a negative one the other way round; NaN beyond infinity.
+        turned = -values if descending else values
+        bits = (turned + 0).view(f"i{values.itemsize}")  # no zero is negative
+        most = np.iinfo(bits.dtype).max
+        return np.where(np.isnan(values), most, np.where(bits < 0, bits ^ most, bits))
     whole = values.view(np.int8) if values.dtype.kind == "b" else values
     return np.invert(whole) if descending else whole
 

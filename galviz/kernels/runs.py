@@ -401,7 +401,7 @@ def count_bins(
     values: Floats,
     raw: NDArray[np.uint32],
     edges: NDArray[np.float64],
-    near: NDArray[np.int16],
+    near: NDArray[np.integer[Any]],
     words: Words,
     bounds: Places,
     category: Places,
