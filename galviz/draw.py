@@ -107,7 +107,7 @@ def _draw_exactly(
 ) -> list[NDArray[Any]]:
     done: dict[Request, NDArray[Any]] = {}
     if index is not None:
-        quick = [request for request in requests if sorted_planes.plane_of(index, request) is not None]
+        quick = [request for request in requests if sorted_planes.plane_of(catalogue, index, request, stop) is not None]
         if quick:
             done.update(zip(quick, sorted_planes.draw(catalogue, index, quick, stop, client), strict=True))
     for request in requests:

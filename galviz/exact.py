@@ -9,9 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -26,12 +24,12 @@ from galviz.marks import Marks, chunks, combined, groups_on, prepare, word_range
 from galviz.requests import Request, Viewport
 from galviz.scan import at_once
 from galviz.selection import Selection
+from galviz.values import SMALLEST, Values, values_of
 from galviz.work import finished
 
 Stop = Callable[[], bool]
 RUN_BYTES = 384 << 20
 FAN_IN = 8  # pieces that one worker adds up
-SMALLEST, LARGEST = 1e-100, 1e100  # magnitudes of values that sums and squares can be scaled for
 FINE = 2.0**-36  # what the second half of a sum counts in, see `kernels.runs.summarise_places`
 MODES = {"mean": runs.SUMS, "std": runs.SQUARES, "min": runs.LEAST, "max": runs.MOST}
 
@@ -79,7 +77,7 @@ def merge(pieces: Sequence[Piece]) -> Piece:
     return total
 
 
-def plane_of(index: Index, request: Request) -> Plane | None:
+def plane_of(catalogue: Catalogue, index: Index, request: Request, stop: Stop) -> Plane | None:
     """The plane that can draw a request; None where the rows have to be scanned."""
     for plane in index.planes:
         if (plane.layout.x, plane.layout.y) != (request.view.x, request.view.y):
@@ -88,9 +86,8 @@ def plane_of(index: Index, request: Request) -> Plane | None:
             return plane if request.by == index.layout.by else None
         if request.column is None:
             return plane
-        if request.column not in plane.columns or not np.abs(extent(plane, request.column)).max() <= LARGEST:
-            return None
-        return plane
+        values = values_of(catalogue, index, plane, request.column, stop)
+        return plane if values is not None and values.can_be_summed else None
     return None
 
 
@@ -151,7 +148,7 @@ class Job:
     """One picture under way: what has to be added up, and what there is so far."""
 
     def __init__(self, catalogue: Catalogue, index: Index, request: Request, stop: Stop, *, here: bool) -> None:
-        plane = plane_of(index, request)
+        plane = plane_of(catalogue, index, request, stop)
         assert plane is not None
         self.index, self.plane, self.request, self.window = index, plane, request, request.view.window
         clauses = [clause for _, clause in request.selection]
@@ -169,7 +166,14 @@ class Job:
         self.mean: NDArray[np.float64] | None = None
         self._lock = threading.Lock()
         # Asked here, where all processors are free to answer.
-        self.is_whole = self.mode == runs.SUMS and is_whole(plane, str(request.column), self._scale())
+        self._values = values_of(catalogue, index, plane, str(request.column), stop) if self.mode >= 0 else None
+        self.is_whole = self.mode == runs.SUMS and self.values.whole(self._scale())
+
+    @property
+    def values(self) -> Values:
+        """The values of the column that the picture is a statistic of."""
+        assert self._values is not None
+        return self._values
 
     def strips(self) -> tuple[int, int]:
         """The strips that the viewport shows."""
@@ -199,15 +203,15 @@ class Job:
         if self.mode < 0:
             _count(xs, ys, *where, made.counts)
             return made
-        name = str(self.request.column)
-        table = plane.tables.get(name, _NO_TABLE)
-        stored = (_NO_VALUES, plane.columns[name]) if name in plane.tables else (plane.columns[name], _NO_CODES)
+        known = self.values
+        start, stop = word_range(plane, first, last)
+        stored = known.part(64 * start, 64 * stop)
         scale, mode = self._scale(), self._pass()
         exactly = mode == runs.SUMS and self.is_whole
-        units = np.nan_to_num(table * scale).astype(np.int64) if exactly else _NO_UNITS
+        units = np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS
         centres = _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1])
         _summarise(
-            xs, ys, *stored, table, units, *votes(table), has_gaps(plane, name), exactly, centres, scale, mode, *where,
+            xs, ys, *stored, known.table, units, *votes(known.table), known.gaps, exactly, centres, scale, mode, *where,
             made.counts[:, :, 0], made.sums, made.extremes,
         )  # fmt: skip
         return made
@@ -225,8 +229,7 @@ class Job:
 
     def _scale(self) -> float:
         """The power of two that sums of whole numbers are made in, so that no sum can overflow."""
-        assert self.request.column is not None
-        low, high = extent(self.plane, self.request.column)
+        low, high = self.values.low, self.values.high
         most = max(abs(low), abs(high), high - low, SMALLEST)
         left = 62 - int(np.ceil(np.log2(self.index.rows + 1)))
         if self._pass() == runs.SQUARES:
@@ -269,9 +272,6 @@ class Job:
 
 _count: Callable[..., None] = runs.count_places
 _summarise: Callable[..., None] = runs.summarise_places
-_NO_TABLE = np.zeros(0)
-_NO_VALUES = np.zeros(0, np.float32)
-_NO_CODES = np.zeros(0, np.uint8)
 _NO_UNITS = np.zeros(0, np.int64)
 _NO_MEAN = np.zeros((0, 0))
 Runs = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint64]]
@@ -299,30 +299,6 @@ def _runs(index: Index, plane: Plane, view: Viewport, first: int, last: int) -> 
     return starts, ends[:number].copy(), columns[:number].copy(), lower
 
 
-_extents: WeakKeyDictionary[Plane, dict[str, tuple[float, float]]] = WeakKeyDictionary()
-
-
-def extent(plane: Plane, name: str) -> tuple[float, float]:
-    """The smallest and the largest value of a column of a plane, NaN aside; (0, 0) when there is none."""
-    known = _extents.setdefault(plane, {})
-    if name not in known:
-        known[name] = _extent(plane, name)
-    return known[name]
-
-
-_wholes: WeakKeyDictionary[Plane, dict[tuple[str, float], bool]] = WeakKeyDictionary()
-
-
-def is_whole(plane: Plane, name: str, scale: float) -> bool:
-    """Whether all values of a column are whole in units of 1/scale."""
-    known = _wholes.setdefault(plane, {})
-    if (name, scale) not in known:
-        values = plane.tables.get(name, plane.columns[name])
-        pieces = pairwise(np.linspace(0, values.size, 33).astype(int).tolist())
-        known[name, scale] = all(at_once([_call(runs.is_exact, values, scale, *piece) for piece in pieces], _never))
-    return known[name, scale]
-
-
 def votes(table: NDArray[np.float64]) -> tuple[np.int32, np.float32]:
     """(least, of) where code k of a table stands for the single-precision number (least + k) / of; (0, 0) elsewhere.
 
@@ -335,26 +311,6 @@ def votes(table: NDArray[np.float64]) -> tuple[np.int32, np.float32]:
         if np.array_equal((least + np.arange(table.size)).astype(np.float32) / of, table):
             return least, of
     return np.int32(0), np.float32(0)
-
-
-def has_gaps(plane: Plane, name: str) -> bool:
-    """Whether values are missing in a column of a plane."""
-    return bool(np.isnan(plane.tables[name] if name in plane.tables else plane.zones[name]).any())
-
-
-def _extent(plane: Plane, name: str) -> tuple[float, float]:
-    if name in plane.tables:
-        known = plane.tables[name][np.isfinite(plane.tables[name])]
-        return (float(known[0]), float(known[-1])) if known.size else (0.0, 0.0)
-    zones = plane.zones[name].copy()
-    values = plane.columns[name]
-    block = plane.size // len(zones)
-    for number in np.flatnonzero(np.isnan(zones).any(axis=1)).tolist():
-        part = values[number * block : (number + 1) * block]
-        part = part[~np.isnan(part)]
-        zones[number] = (part.min(), part.max()) if part.size else (np.inf, -np.inf)
-    low, high = float(zones[:, 0].min(initial=np.inf)), float(zones[:, 1].max(initial=-np.inf))
-    return (low, high) if low <= high else (0.0, 0.0)
 
 
 def class_counts(catalogue: Catalogue, index: Index, selection: Selection, stop: Stop) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("galviz.features", "galviz.work", "galviz.naming"),
     ("galviz.index", "galviz.requests"),
     ("galviz.scan",),
-    ("galviz.marks", "galviz.estimate"),
+    ("galviz.marks", "galviz.values", "galviz.estimate"),
     ("galviz.exact",),
     ("galviz.draw",),
     ("galviz.listing",),

@@ -18,7 +18,7 @@ from cachetools.keys import hashkey
 from galviz.catalogue import Catalogue
 from galviz.errors import StaleIndexError
 from galviz.index import layout as _layout
-from galviz.index.build import build
+from galviz.index.build import write_index
 from galviz.index.layout import Layout, PlaneLayout
 from galviz.index.ranges import shown_range
 from galviz.index.store import FACTS, Damage, Index, Plane, Sample, StoredArray, map_index
@@ -69,7 +69,7 @@ def build_index(
     interrupted goes on where it stopped. With a `distributed.Client` the workers of its cluster do the work. Raises
     CatalogueError when a part is damaged, the disk is full or another build is running; then no index has changed.
     """
-    build(catalogue, _folder(catalogue), progress, client)
+    write_index(catalogue, _folder(catalogue), progress, client)
     _forget(catalogue)
     return open_index(catalogue)
 

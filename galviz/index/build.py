@@ -36,7 +36,7 @@ _STAGING, _TRASH = ".partial", ".trash-"
 _MOST_ROWS = 4_000_000_000  # places, with padding, are numbers of 32 bits
 
 
-def build(catalogue: Catalogue, folder: Path, progress: Callable[[int], None], client: Any) -> None:
+def write_index(catalogue: Catalogue, folder: Path, progress: Callable[[int], None], client: Any) -> None:
     """Make the index of `catalogue` in `folder`, in place of whatever index there is.
 
     Raises CatalogueError when a part is damaged, the disk is full or another build is running.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import mmap
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from galviz.index.loops import checksum_words
 
 _SEED = 0xCBF29CE484222325
 _PIECE = 8 << 20
+_HEADER = re.compile(
+    r"\{'descr': ('(?P<simple>[^']+)'|\[(?P<fields>.*)\]), 'fortran_order': False, 'shape': \((?P<shape>[0-9, ]*)\), \}"
+)
+_FIELD = re.compile(r"\('([^']+)', '([^']+)'\)")
 
 
 def header(dtype: DTypeLike, shape: tuple[int, ...]) -> bytes:
@@ -65,8 +70,18 @@ def write_into(path: Path, start: int, values: NDArray[Any], shape: tuple[int, .
 
 
 def load(path: Path) -> NDArray[Any]:
-    """A .npy file mapped read-only, as a plain array."""
-    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    """A file that `save` or `reserve` made, mapped read-only.
+
+    `numpy.load` would parse the header as Python, which in several threads at once fails now and then.
+    """
+    raw = raw_bytes(path)
+    start = 10 + int.from_bytes(raw[8:10].tobytes(), "little")
+    found = _HEADER.match(raw[10:start].tobytes().decode("latin1"))
+    if not found:
+        raise ValueError(f"{path.name} has no header")
+    dtype = np.dtype(found["simple"] or _FIELD.findall(found["fields"]))
+    shape = tuple(int(size) for size in found["shape"].split(",") if size.strip())
+    return raw[start:].view(dtype).reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -280,6 +280,8 @@ def summarise_places(
 ) -> None:
     """Like `count_places` for the values of a column, with `counts` (rows, width); `gaps` tells of missing values.
 
+    `values`, or `codes`, are those of these strips from the first place of strip `first` on.
+
     `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from `centres`
     (rows, width), in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-36 of that. Whole numbers add up
     to the same in any order. With `exactly` every value is whole in these units. A coded column comes as
@@ -323,24 +325,23 @@ def summarise_places(
                             end = min(64, np.int64(ends[k]) - origin - base)
                             mine = part & (ALL >> np.uint64(64 - end)) & (ALL << np.uint64(begin))
                             if mine != NONE:
-                                here = origin + base
                                 c = int(np.int64(columns[k]))
                                 counts[r, c] += np.uint32(ones(mine))
                                 if of > 0:
-                                    sums[r, c, 0] += units_of_votes(codes[here : here + 64], least, of, scale, mine)
+                                    sums[r, c, 0] += units_of_votes(codes[base : base + 64], least, of, scale, mine)
                                 elif coded:
-                                    sums[r, c, 0] += units_of_codes(codes[here : here + 64], units_table, mine)
+                                    sums[r, c, 0] += units_of_codes(codes[base : base + 64], units_table, mine)
                                 else:
-                                    sums[r, c, 0] += units_of(values[here : here + 64], scale, mine)
+                                    sums[r, c, 0] += units_of(values[base : base + 64], scale, mine)
                                     if not exactly:
-                                        sums[r, c, 1] += rest_of(values[here : here + 64], scale, mine)
+                                        sums[r, c, 1] += rest_of(values[base : base + 64], scale, mine)
                             begin = end
                             k += 1
                     continue
                 while word != NONE:
                     i: Any = origin + base + np.int64(lowest(word))
                     word &= word - ONE
-                    value = table[codes[i]] if coded else np.float64(values[i])
+                    value = table[codes[i - origin]] if coded else np.float64(values[i - origin])
                     if value != value:
                         continue
                     if by_run:
