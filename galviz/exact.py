@@ -30,7 +30,7 @@ from galviz.work import finished
 Stop = Callable[[], bool]
 RUN_BYTES = 384 << 20
 FAN_IN = 8  # pieces that one worker adds up
-FINE = 2.0**-36  # what the second half of a sum counts in, see `kernels.runs.summarise_places`
+FINE = 2.0**-32  # what the second half of a sum counts in, see `kernels.runs.summarise_places`
 MODES = {"mean": runs.SUMS, "std": runs.SQUARES, "min": runs.LEAST, "max": runs.MOST}
 
 

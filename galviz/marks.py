@@ -8,6 +8,7 @@ several conditions only the one that changes costs time.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -185,18 +186,35 @@ def _stored_limits(catalogue: Catalogue, plane: Plane, name: str, clause: Range 
     if not isinstance(clause, Range):
         return None
     stored = plane.columns[name].dtype
-    kind: Any = stored.type if stored.kind == "f" else np.float64
+    return name, *(_whole_limits(stored, clause) if stored.kind in "iu" else _real_limits(stored.type, clause))
+
+
+def _real_limits(kind: Any, clause: Range) -> tuple[Any, Any]:
+    """The smallest and the largest number of a floating-point type in a range; (1, 0) where there is none."""
     low, high = kind(-np.inf), kind(np.inf)
     with np.errstate(over="ignore"):
         if clause.low is not None:
             low = kind(clause.low) if clause.include_low else np.nextafter(kind(clause.low), kind(np.inf))
+            if not clause.include_low and np.isposinf(kind(clause.low)):
+                return kind(1), kind(0)
         if clause.high is not None:
             high = kind(clause.high) if clause.include_high else np.nextafter(kind(clause.high), kind(-np.inf))
-    if clause.low is not None and not clause.include_low and np.isposinf(kind(clause.low)):
-        low, high = kind(1), kind(0)  # nothing is above the largest number
-    if clause.high is not None and not clause.include_high and np.isneginf(kind(clause.high)):
-        low, high = kind(1), kind(0)
-    return name, low, high
+            if not clause.include_high and np.isneginf(kind(clause.high)):
+                return kind(1), kind(0)
+    return low, high
+
+
+def _whole_limits(dtype: np.dtype[Any], clause: Range) -> tuple[Any, Any]:
+    """The smallest and the largest whole number of a type in a range; (1, 0) where there is none."""
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    low, high = least, most
+    if clause.low is not None:
+        low = math.ceil(clause.low) if clause.include_low else math.floor(clause.low) + 1
+    if clause.high is not None:
+        high = math.floor(clause.high) if clause.include_high else math.ceil(clause.high) - 1
+    if low > high or low > most or high < least:
+        return dtype.type(1), dtype.type(0)
+    return dtype.type(max(low, least)), dtype.type(min(high, most))
 
 
 def _between_test(plane: Plane, limits: list[Between]) -> Callable[[int, int, Words], None]:

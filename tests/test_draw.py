@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from galviz import scan
 from galviz.catalogue import Catalogue
-from galviz.draw import Viewport, class_counts, count, draw, histogram
-from galviz.errors import SelectionError
-from galviz.index import build_index
+from galviz.draw import Request, Viewport, class_counts, count, draw, draw_many, histogram, is_cached
+from galviz.errors import Cancelled, SelectionError
+from galviz.index import build_index, open_index
+from galviz.manifest import Column
 from galviz.selection import Box, Clause, OneOf, Polygon, Range, Selection
+from tests.fresh import forget
 from tests.samples import random_arrays, write_catalogue
 
 ROWS = 600
@@ -125,6 +129,17 @@ def test_means_and_spreads_equal_datashader(
         np.testing.assert_allclose(draw(catalogue, view, selection, std=value).to_numpy(), expected["std"], rtol=1e-12)
 
 
+@settings(max_examples=100)
+@given(view=views, selection=selections, value=columns)
+def test_extremes_equal_datashader(
+    parquet: Catalogue, indexed: Catalogue, view: Viewport, selection: Selection, value: str
+) -> None:
+    expected = peer(view, selection, ds.summary(min=ds.min("value"), max=ds.max("value")), value)
+    for catalogue in (parquet, indexed):
+        np.testing.assert_array_equal(draw(catalogue, view, selection, min=value), expected["min"])
+        np.testing.assert_array_equal(draw(catalogue, view, selection, max=value), expected["max"])
+
+
 def test_the_axes_are_the_centres_that_datashader_gives(indexed: Catalogue) -> None:
     view = Viewport("x", "y", (-3.3, 4.7), (-2, 2), 7, 5)
     expected = canvas(view).points(TABLE, "x", "y")
@@ -174,21 +189,25 @@ def test_histograms_equal_numpy(
             np.testing.assert_array_equal(made[:, i], np.histogram(values, limits)[0])
 
 
-def test_blocks_of_rows_make_the_same_picture_as_one(indexed: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    view, text = Viewport("x", "y", (-5, 5), (-5, 5), 11, 9), "r < 20 and class == 'QSO'"
-    whole = draw(indexed, view, text, std="w")
-    monkeypatch.setitem(draw.__globals__, "BLOCK", 77)
-    monkeypatch.setitem(draw.__globals__, "_masks", type(draw.__globals__["_masks"])())
-    np.testing.assert_array_equal(draw(indexed, view, text, std="w"), whole)
+def test_blocks_of_rows_make_the_same_picture_as_one(parquet: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, text = Viewport("r_w", "r", (-5, 12), (13, 23), 11, 9), "r < 20 and class == 'QSO'"
+    whole = draw(parquet, view, text, std="note")
+    build_index(parquet)
+    monkeypatch.setattr(scan, "ROWS", 77)
+    forget()
+    np.testing.assert_array_equal(draw(parquet, view, text, std="note"), whole)
+    shutil.rmtree(parquet.path / "index")
+    open_index.cache.clear()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"by": "class", "mean": "r"}, "one of by, mean and std"),
+        ({"by": "class", "mean": "r"}, "one of by, mean, std, min and max"),
         ({"by": "r"}, "holds no classes"),
         ({"by": "absent"}, "no column 'absent'"),
         ({"mean": "absent"}, "no column 'absent'"),
+        ({"min": "class"}, "holds classes, not numbers"),
         ({"selection": "absent > 1"}, "no column 'absent'"),
         ({"selection": "r > "}, "Cannot read"),
         ({"selection": "class == 'WIZARD'"}, "class has no value 'WIZARD'"),
@@ -218,6 +237,49 @@ def test_a_viewport_without_an_area_is_refused(changes: dict[str, object]) -> No
     fields: dict[str, object] = {"x": "x", "y": "y", "x_range": (0, 1), "y_range": (0, 1), "width": 4, "height": 4}
     with pytest.raises(SelectionError):
         Viewport(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_several_views_are_drawn_together(catalogue: Catalogue) -> None:
+    views_ = [Viewport("x", "y", (-3, 3), (-2, 2), 7, 5), Viewport("r_w", "r", (-5, 12), (13, 23), 4, 6)]
+    together = draw(catalogue, views_, "r > 16", by="class")
+    assert isinstance(together, list)
+    for picture, view in zip(together, views_, strict=True):
+        np.testing.assert_array_equal(picture, draw(catalogue, view, "r > 16", by="class"))
+        assert picture.shape == (*view.shape, 3)
+        assert picture.attrs["x_range"] == view.x_range
+    assert draw(catalogue, [], "r > 16") == []
+
+
+def test_different_pictures_are_drawn_in_one_go(catalogue: Catalogue) -> None:
+    view, chosen = Viewport("x", "y", (-3, 3), (-2, 2), 7, 5), Selection.parse("w < 16")
+    requests = [Request(view), Request(view, chosen, std="w"), Request(view, chosen, by="class"), Request(view)]
+    pictures = draw_many(catalogue, requests)
+    for picture, other in zip(pictures, [draw_many(catalogue, [request])[0] for request in requests], strict=True):
+        np.testing.assert_array_equal(picture, other)
+    assert is_cached(catalogue, requests)
+
+
+@pytest.mark.parametrize("options", [{}, {"by": "class"}, {"mean": "w"}, {"std": "r"}, {"max": "note"}])
+def test_a_stop_is_heard_and_leaves_nothing_behind(catalogue: Catalogue, options: dict[str, str]) -> None:
+    forget()
+    view = Viewport("x", "y", (-3, 3), (-2, 2), 7, 5)
+    with pytest.raises(Cancelled):
+        draw(catalogue, view, "w < 15", stop=lambda: True, **options)
+    assert not is_cached(catalogue, [Request(view, Selection.parse("w < 15"), **options)])
+    assert draw(catalogue, view, "w < 15", **options).shape[:2] == (5, 7)
+
+
+def test_a_new_version_is_not_answered_with_pictures_of_the_old(tmp_path: Path) -> None:
+    view = Viewport("x", "y", (-9, 9), (-9, 9), 2, 2)
+    first = write_catalogue(tmp_path / "cat", arrays())
+    build_index(first)
+    assert draw(first, view, "r > 15").sum() > 0
+    parts = ({"u": first.read_part(part, ["r"])["r"] * 0} for part in range(first.parts))
+    second = first.add_columns("side", [Column("u", "float32", "magnitude")], parts)
+    for catalogue in (second, (build_index(second), second)[1]):
+        assert not is_cached(catalogue, [Request(view, Selection.parse("r > 15"))])
+        assert draw(catalogue, view, "u > 0").sum() == 0
+        np.testing.assert_array_equal(draw(catalogue, view, max="u").fillna(0), np.zeros((2, 2)))
 
 
 def test_class_means_the_prediction_where_no_true_class_is_known(tmp_path: Path) -> None:

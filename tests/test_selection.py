@@ -151,6 +151,39 @@ def test_a_cone_has_no_seam_and_no_pole() -> None:
     assert Cone("ra", "dec", 0, 89.96, 0.1).mask(rows).tolist() == [False, False, True, False, False]
 
 
+@given(points, st.floats(0, 360), st.floats(-90, 90), st.floats(1e-4, 180), st.sampled_from(["f4", "f8"]))
+@example([(10.0, 0.5), (10.0, 0.50001)], 10.0, 0.0, 0.5, "f8")
+def test_a_cone_equals_the_haversine_of_every_row(
+    places: list[tuple[float, float]], ra: float, dec: float, radius: float, kind: str
+) -> None:
+    """The band of declination that is looked at first loses nothing, single precision or not."""
+    table = frame(ra=np.array(places, kind)[:, 0], dec=np.array(places, kind)[:, 1])
+    lon, lat, lon0, lat0 = (np.radians(np.asarray(n, float)) for n in (table["ra"], table["dec"], ra, dec))
+    haversine = np.sin((lat - lat0) / 2) ** 2 + np.cos(lat) * np.cos(lat0) * np.sin((lon - lon0) / 2) ** 2
+    limit = np.sin(np.radians(radius) / 2) ** 2
+    sure = np.abs(haversine - limit) > 1e-15
+    np.testing.assert_array_equal(Cone("ra", "dec", ra, dec, radius).mask(table)[sure], (haversine <= limit)[sure])
+
+
+def test_a_cone_leaves_its_columns_as_they_are() -> None:
+    table = frame(ra=[10.0, np.nan, 11.0], dec=[0.0, 0.0, np.nan])
+    for values in table.values():
+        values.flags.writeable = False
+    assert Cone("ra", "dec", 10, 0, 1).mask(table).tolist() == [True, False, False]
+    assert Cone("ra", "dec", 10, 80, 1).mask(table).tolist() == [False, False, False]
+    assert Cone("ra", "dec", 10, 0, 180).mask(table).tolist() == [True, False, False]
+
+
+@given(numbers, numbers, numbers, numbers, st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20))
+def test_a_box_is_its_two_sides(a: float, b: float, c: float, d: float, rows: list[tuple[float, float]]) -> None:
+    box = Box("x", "y", a, b, c, d)
+    assert box.sides == (Range("x", a, b), Range("y", c, d))
+    table = dict(zip("xy", np.array([*rows, (a, c), (b, d)]).T, strict=True))
+    mask = (table["x"] >= a) & (table["x"] <= b) & (table["y"] >= c) & (table["y"] <= d)
+    np.testing.assert_array_equal(box.mask(table), mask)
+    np.testing.assert_array_equal(Selection((("x", box.sides[0]), ("y", box.sides[1]))).mask(table), mask)
+
+
 @given(clauses, st.lists(st.tuples(numbers, numbers), min_size=1, max_size=20), st.sampled_from(["f4", "f8"]))
 @example(Range("x", 0.9), [(0.9, 0.9)], "f4")
 @example(Box("x", "y", 0.1, 0.9, 0.1, 0.9), [(0.9, 0.1)], "f4")

@@ -42,6 +42,37 @@ ones = _word_operation(lambda builder, word: builder.ctpop(word))
 lowest = _word_operation(lambda builder, word: builder.cttz(word, ir.Constant(ir.IntType(1), 1)))
 
 
+def _between(typingctx: Any, values: Any, place: Any, low: Any, high: Any) -> Any:
+    """A word of which of the 64 values from `place` on lie in [low, high], limits of the same type as the values.
+
+    A comparison of vectors, whose outcome processors give as such a word: several times as fast as a loop.
+    """
+    dtype = values.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        vector = ir.VectorType(context.get_data_type(dtype), 64)
+        start = builder.bitcast(builder.gep(array.data, [args[1]]), vector.as_pointer())
+        loaded = builder.load(start, align=1)
+        nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        limits = [
+            builder.shuffle_vector(builder.insert_element(nothing, limit, first), nothing, everywhere)
+            for limit in args[2:]
+        ]
+        if isinstance(dtype, types.Float):
+            compare = builder.fcmp_ordered
+        else:
+            compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
+        inside = builder.and_(compare(">=", loaded, limits[0]), compare("<=", loaded, limits[1]))
+        return builder.bitcast(inside, ir.IntType(64))
+
+    return types.uint64(values, types.intp, dtype, dtype), codegen
+
+
+between: Any = intrinsic(_between)
+
+
 @loop
 def count_between(words: Words, start: int, stop: int) -> int:
     """How many of the places [start, stop) are in the set."""
@@ -101,20 +132,6 @@ def fill_between(words: Words, start: int, stop: int) -> None:
     words[first + 1 : last] = ALL
 
 
-# Moves the lowest bits of eight bytes next to each other, into the highest byte of the product.
-PACK = np.uint64(0x0102040810204080)
-
-
-@loop
-def pack(eights: Words, words: Words, first: int, last: int) -> None:
-    """Set the words [first, last) to the bytes, each 0 or 1, that `eights` holds eight by eight."""
-    for k in range(last - first):
-        word = NONE
-        for j in range(8):
-            word |= ((eights[8 * k + j] * PACK) >> np.uint64(56)) << np.uint64(8 * j)
-        words[first + k] = word
-
-
 @loop
 def mark_between(
     values: NDArray[Any], low: Any, high: Any, zones: Zones, block: int, first: int, last: int, words: Words
@@ -123,7 +140,6 @@ def mark_between(
 
     `block` is the number of words of a zone.
     """
-    inside = np.empty(block << 6, np.uint8)
     w = first
     while w < last:
         stop = min(last, (w // block + 1) * block)
@@ -133,10 +149,8 @@ def mark_between(
         elif smallest > high or largest < low:
             words[w:stop] = NONE
         else:
-            part = values[w << 6 : stop << 6]  # counted from zero, the loop is vectorised
-            for j in range(part.shape[0]):
-                inside[j] = (part[j] >= low) & (part[j] <= high)
-            pack(inside.view(np.uint64), words, w, stop)
+            for k in range(w, stop):
+                words[k] = between(values, k << 6, low, high)
         w = stop
 
 

@@ -194,7 +194,7 @@ def count_places(
                         out[r, pixel(np.float64(xs[i]), window[0], window[1], width), c] += 1
 
 
-FINE = 68719476736.0  # 2^36, of which the second half of a sum counts fractions
+FINE = 4294967296.0  # 2^32, of which the second half of a sum counts fractions
 
 
 # Always 64 rows, of which a word chooses: a loop of fixed length costs less than one that ends where a run does.
@@ -209,7 +209,7 @@ def units_of(values: Floats, scale: float, word: Any) -> int:
 
 @loop
 def rest_of(values: Floats, scale: float, word: Any) -> int:
-    """The sum of what `units_of` leaves of each value, in units of 2^-36/scale."""
+    """The sum of what `units_of` leaves of each value, in units of 2^-32/scale."""
     total = np.int64(0)
     for j in range(64):
         value = np.float64(values[j]) * scale
@@ -283,7 +283,7 @@ def summarise_places(
     `values`, or `codes`, are those of these strips from the first place of strip `first` on.
 
     `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from `centres`
-    (rows, width), in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-36 of that. Whole numbers add up
+    (rows, width), in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
     to the same in any order. With `exactly` every value is whole in these units. A coded column comes as
     `codes` with `table` and `units_table`, the values and the units of each code, and without values; any other
     the other way round; `least` and `of` are as in `units_of_votes`, `of` else zero. `extremes` (rows, width) is the
