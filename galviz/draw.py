@@ -88,7 +88,10 @@ def draw_many(
     errors: dict[Request, NDArray[np.float64]] = {}
     if index is not None and not exact:
         quick = {
-            request: plane for request in left if (plane := estimates.plane_of(catalogue, index, request)) is not None
+            request: plane
+            for request in left
+            if (plane := estimates.plane_of(catalogue, index, request)) is not None
+            and not sorted_planes.is_quick(catalogue, index, request)
         }
         drawn = scan.at_once(
             [_call(estimates.draw, catalogue, index, plane, request) for request, plane in quick.items()], stop

@@ -20,7 +20,7 @@ from galviz.catalogue import Catalogue, open_catalogue
 from galviz.errors import StaleIndexError
 from galviz.index import Index, Plane, open_index
 from galviz.kernels import runs
-from galviz.marks import Marks, chunks, combined, groups_on, prepare, word_range
+from galviz.marks import Marks, chunks, combined, groups_on, marks_of, prepare, word_range
 from galviz.requests import Request, Viewport
 from galviz.scan import at_once
 from galviz.selection import Selection
@@ -29,6 +29,7 @@ from galviz.work import finished
 
 Stop = Callable[[], bool]
 RUN_BYTES = 384 << 20
+QUICK_ROWS = 1 << 24
 FAN_IN = 8  # pieces that one worker adds up
 FINE = 2.0**-32  # what the second half of a sum counts in, see `kernels.runs.summarise_places`
 MODES = {"mean": runs.SUMS, "std": runs.SQUARES, "min": runs.LEAST, "max": runs.MOST}
@@ -89,6 +90,28 @@ def plane_of(catalogue: Catalogue, index: Index, request: Request, stop: Stop) -
         values = values_of(catalogue, index, plane, request.column, stop)
         return plane if values is not None and values.can_be_summed else None
     return None
+
+
+def shown_strips(plane: Plane, view: Viewport) -> tuple[int, int]:
+    """The strips [first, last) that a viewport shows."""
+    low, high = view.y_range
+    with np.errstate(invalid="ignore"):
+        shown = np.flatnonzero((plane.spans[:, 0] <= high) & (plane.spans[:, 1] >= low))
+    return (int(shown[0]), int(shown[-1]) + 1) if shown.size else (0, 0)
+
+
+def is_quick(catalogue: Catalogue, index: Index, request: Request) -> bool:
+    """Whether the exact picture is drawn about as quickly as an estimate: few rows lie in the strips that it shows."""
+    for plane in index.planes:
+        if (plane.layout.x, plane.layout.y) == (request.view.x, request.view.y):
+            first, last = shown_strips(plane, request.view)
+            few = first == last or plane.bounds[last - 1, -1] - plane.bounds[first, 0] <= QUICK_ROWS
+            if not few or request.column not in (None, index.layout.by, *plane.columns):
+                return False
+            _, others = groups_on(plane, [clause for _, clause in request.selection], catalogue, index.layout.by)
+            masks = [marks_of(catalogue, index, plane, clause) for clause in others]
+            return all(mask.is_local or mask.is_whole for mask in masks)
+    return False
 
 
 def draw(
@@ -177,10 +200,7 @@ class Job:
 
     def strips(self) -> tuple[int, int]:
         """The strips that the viewport shows."""
-        spans, window = self.plane.spans, self.window
-        with np.errstate(invalid="ignore"):
-            shown = np.flatnonzero((spans[:, 0] <= window[3]) & (spans[:, 1] >= window[2]))
-        return (int(shown[0]), int(shown[-1]) + 1) if shown.size else (0, 0)
+        return shown_strips(self.plane, self.request.view)
 
     def pieces(self) -> list[tuple[int, int]]:
         """What there is to do, as ranges of strips, in any order and thread."""

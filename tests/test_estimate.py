@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks import law
-from galviz import estimate
+from galviz import estimate, exact
 from galviz.catalogue import Catalogue
 from galviz.draw import Request, Viewport, class_counts, count, draw, draw_many, histogram
 from galviz.errors import SelectionError
@@ -46,9 +46,24 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> None:
-    """An exact picture that is at hand would answer."""
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exact picture that is at hand, or as quick, would answer."""
+    monkeypatch.setattr(exact, "QUICK_ROWS", 0)
     forget()
+
+
+def test_few_rows_are_drawn_exactly_at_once(sampled: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not draw(sampled, ZOOM, exact=False).attrs["exact"]
+    index = open_index(sampled)
+    first, last = exact.shown_strips(index.planes[0], ZOOM)
+    shown = int(index.planes[0].bounds[last - 1, -1] - index.planes[0].bounds[first, 0])
+    assert 0 < shown < ROWS
+    monkeypatch.setattr(exact, "QUICK_ROWS", shown)
+    assert not draw(sampled, FULL, "r < 17", exact=False).attrs["exact"]
+    assert not draw(sampled, ZOOM, "box(ra, dec, 0, 90, 0, 90)", exact=False).attrs["exact"]  # found in another plane
+    assert draw(sampled, ZOOM, "r < 17", exact=False).attrs["exact"]
+    monkeypatch.setattr(exact, "QUICK_ROWS", shown - 1)
+    assert not draw(sampled, ZOOM, "r < 16", exact=False).attrs["exact"]
 
 
 def selections(number: int, seed: int = 0) -> list[Selection]:
