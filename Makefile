@@ -25,10 +25,9 @@ lint: $(VENV)/.installed-lint ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## run every benchmark
-	@for file in $(filter-out benchmarks/__init__.py,$(wildcard benchmarks/*.py)); do \
-		name=$$(basename $$file .py); echo "benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name || exit 1; \
-	done
+bench: $(VENV)/.installed-bench ## measure the simulated sky and a small version of the drawing engine's race
+	@echo benchmarks.realism; $(BIN)/python -m benchmarks.realism
+	@echo benchmarks.engine; $(BIN)/python -m benchmarks.engine --rows 1000000 --memory
 
 clean: ## remove what tools leave behind; .venv and the catalogues in data stay
 	rm -rf build dist test-results .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from galviz.catalogue import Catalogue
+from galviz.coarse import coarse_of
 from galviz.index import Index, Plane
 from galviz.index.layout import BLOCK, WORD
 from galviz.kernels import bits
@@ -222,7 +223,10 @@ def _between_test(plane: Plane, limits: list[Between]) -> Callable[[int, int, Wo
         start, stop = word_range(plane, first, last)
         for number, (name, low, high) in enumerate(limits):
             out = words if number == 0 else _scratch(1, words.size)
-            bits.mark_between(plane.columns[name], low, high, plane.zones[name], BLOCK // WORD, start, stop, out)
+            if coarse := coarse_of(plane, name):
+                coarse.mark(low, high, first, last, (start, stop), out)
+            else:
+                bits.mark_between(plane.columns[name], low, high, plane.zones[name], BLOCK // WORD, start, stop, out)
             if number:
                 words[start:stop] &= out[start:stop]
 

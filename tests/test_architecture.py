@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("galviz.surveys",),
     ("galviz.features", "galviz.work", "galviz.naming"),
     ("galviz.index", "galviz.requests"),
-    ("galviz.scan",),
+    ("galviz.scan", "galviz.coarse"),
     ("galviz.marks", "galviz.values", "galviz.estimate"),
     ("galviz.exact",),
     ("galviz.draw",),

@@ -155,6 +155,74 @@ def mark_between(
 
 
 @loop
+def look_up(raw: NDArray[np.uint32], table: NDArray[np.uint8], start: int, stop: int, out: NDArray[np.uint8]) -> None:
+    """For the bits of each single-precision number [start, stop): the entry of its order-preserving upper 20 bits."""
+    for i in range(start, stop):
+        word = raw[i]
+        if word == np.uint32(0x80000000):
+            word = np.uint32(0)  # no zero is negative
+        out[i] = table[(~word if word >> np.uint32(31) else word | np.uint32(0x80000000)) >> np.uint32(12)]
+
+
+@loop
+def add_between(
+    values: Floats, low: Any, high: Any, places: NDArray[np.int64], number: int, inside: NDArray[np.uint8], words: Words
+) -> None:
+    """Put those of the first `number` places into the set whose value lies in [low, high].
+
+    In two loops: the first does nothing but read, so that many reads of far places are under way at once.
+    """
+    for b in range(number):
+        value = values[places[b]]
+        inside[b] = (value >= low) & (value <= high)
+    for b in range(number):
+        words[places[b] >> 6] |= np.uint64(inside[b]) << np.uint64(places[b] & 63)
+
+
+@loop
+def mark_coarsely(
+    coarse: NDArray[np.uint8],
+    values: Floats,
+    least: Any,
+    most: Any,
+    low: Any,
+    high: Any,
+    zones: Zones,
+    block: int,
+    first: int,
+    last: int,
+    words: Words,
+) -> None:
+    """Like `mark_between` with a byte for each value that ascends with it, `least` for `low` and `most` for `high`.
+
+    Only the rows of these two bytes are looked at in full.
+    """
+    places, inside = np.empty(4096, np.int64), np.empty(4096, np.uint8)
+    number = 0
+    w = first
+    while w < last:
+        stop = min(last, (w // block + 1) * block)
+        smallest, largest = zones[w // block]
+        if smallest >= low and largest <= high:
+            words[w:stop] = ALL
+        elif smallest > high or largest < low:
+            words[w:stop] = NONE
+        else:
+            for k in range(w, stop):
+                edge = between(coarse, k << 6, least, least) | between(coarse, k << 6, most, most)
+                words[k] = between(coarse, k << 6, least, most) & ~edge
+                if number > 4096 - 64:
+                    add_between(values, low, high, places, number, inside, words)
+                    number = 0
+                while edge != NONE:
+                    places[number] = (k << 6) + np.int64(lowest(edge))
+                    edge &= edge - ONE
+                    number += 1
+        w = stop
+    add_between(values, low, high, places, number, inside, words)
+
+
+@loop
 def mark_mask(mask: NDArray[np.bool_], words: Words) -> None:
     """Set the words that a mask of places fills; what is beyond its end is not in the set."""
     for w in range(words.shape[0]):
