@@ -73,12 +73,15 @@ def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> 
     rows = np.flatnonzero(mask_of(catalogue, index, plane, request.selection))
     height, width = request.view.shape
     depth = len(catalogue.manifest.classes) if request.by else 1
-    places, unseen = _places(index, plane, request.view, request.by, depth)
+    places, cells = _places(index, plane, request.view, request.by, depth)
     if request.statistic in ("count", "by"):
-        counts, squared = np.zeros(height * width * depth, np.float32), unseen.copy()
-        runs.weigh_points(rows, places, sample.weight, counts, squared)
-        shape = (height, width, depth) if request.by else (height, width)
-        return counts.reshape(shape), np.sqrt(squared, out=squared).reshape(shape)
+        counts = np.zeros((height, width, depth), np.float32)
+        squared = np.zeros_like(counts)
+        # Sources that the sample does not show may be anywhere in their cell, of any class.
+        field = np.repeat(sample.floor[:, :, None] / depth, depth, axis=2)
+        runs.weigh_points(rows, places, cells, sample.weight, counts.ravel(), squared.ravel(), field.ravel())
+        runs.errors_of(squared, field, *_cells_shown(plane, request.view), squared)
+        return (counts, squared) if request.by else (counts[:, :, 0], squared[:, :, 0])
     values = sample.columns[str(request.column)]
     pixels, ends = np.zeros((height * width, 4)), np.full((height * width, 2), np.nan)
     runs.weigh_values(rows, places, values, sample.weight, pixels, ends)
@@ -98,7 +101,7 @@ def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> 
     return extremes[:, :, 0 if request.statistic == "min" else 1], spread
 
 
-_kept_places: LRUCache[Any, tuple[NDArray[np.int32], NDArray[np.float32]]] = LRUCache(
+_kept_places: LRUCache[Any, tuple[NDArray[np.int32], NDArray[np.int32]]] = LRUCache(
     PLACE_BYTES, getsizeof=lambda known: known[0].nbytes + known[1].nbytes
 )
 
@@ -110,35 +113,37 @@ _kept_places: LRUCache[Any, tuple[NDArray[np.int32], NDArray[np.float32]]] = LRU
 )
 def _places(
     index: Index, plane: Plane, view: Viewport, by: str | None, depth: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Where each row of the sample counts in a picture, and the squared error of its places before any row counts.
-
-    Sources that the sample does not show may be anywhere in their cell, of any class.
-    """
-    sample = plane.sample
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Where each row of the sample counts in a picture, and in which cell; -1 for nowhere."""
+    sample, layout = plane.sample, plane.layout
     assert sample is not None
-    xs, ys = sample.columns[plane.layout.x], sample.columns[plane.layout.y]
+    xs, ys = sample.columns[layout.x], sample.columns[layout.y]
     codes = sample.columns[by] if by else np.zeros(xs.size, np.int8)
     places = np.empty(xs.size, np.int32)
     runs.pixels_of(xs, ys, codes, depth, view.window, view.width, view.height, places)
-    return places, np.repeat(_unseen(plane, view).ravel() / np.float32(depth), depth)
+    columns, rows = _cells(xs, layout.x_low, layout.x_high), _cells(ys, layout.low, layout.high)
+    known = np.isfinite(xs) & np.isfinite(ys) & (codes >= 0)
+    return places, np.where(known, (rows * CELLS + columns) * depth + codes, -1).astype(np.int32)
 
 
-def _unseen(plane: Plane, view: Viewport) -> NDArray[np.float32]:
-    """The squared error that unseen sources leave in each pixel: that of one source a cell and class, spread evenly."""
-    assert plane.sample is not None
+def _cells(values: NDArray[Any], low: float, high: float) -> NDArray[np.int64]:
+    """Which of the cells of the range each value lies in; those beyond count to the first and the last."""
+    places = np.nan_to_num((values.astype(float) - low) / (high - low) * CELLS, nan=0.0)
+    return np.clip(places, 0, CELLS - 1).astype(np.int64)
+
+
+def _cells_shown(plane: Plane, view: Viewport) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
+    """The cell of each row and of each column of pixels, and the share of a cell that a pixel is."""
     layout = plane.layout
-    height, width = view.shape
-
-    def cells(limits: tuple[float, float], pixels: int, low: float, high: float) -> tuple[NDArray[np.int64], float]:
+    cells, share = [], 1.0
+    for limits, pixels, low, high in (
+        (view.y_range, view.height, layout.low, layout.high),
+        (view.x_range, view.width, layout.x_low, layout.x_high),
+    ):
         size = (limits[1] - limits[0]) / pixels
-        centres = limits[0] + (np.arange(pixels) + 0.5) * size
-        places = np.clip((centres - low) / (high - low) * CELLS, 0, CELLS - 1).astype(np.int64)
-        return places, min(1.0, size / ((high - low) / CELLS))
-
-    columns, wide = cells(view.x_range, width, layout.x_low, layout.x_high)
-    rows, tall = cells(view.y_range, height, layout.low, layout.high)
-    return np.asarray((plane.sample.floor * (wide * tall)).astype(np.float32)[np.ix_(rows, columns)])
+        cells.append(_cells(limits[0] + (np.arange(pixels) + 0.5) * size, low, high))
+        share *= min(1.0, size * CELLS / (high - low))
+    return cells[0], cells[1], share
 
 
 def class_counts(catalogue: Catalogue, index: Index, plane: Plane, selection: Selection, by: str) -> NDArray[np.int64]:

@@ -476,19 +476,38 @@ def pixels_of(
 
 @loop
 def weigh_points(
-    rows: Places, places: NDArray[np.int32], weights: NDArray[np.float32], out: NDArray[np.float32],
-    squared: NDArray[np.float32],
+    rows: Places, places: NDArray[np.int32], cells: NDArray[np.int32], weights: NDArray[np.float32],
+    out: NDArray[np.float32], squared: NDArray[np.float32], field: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """Add the rows of a sample to the estimated numbers at their `places` and to the squared errors of these.
+    """Add the rows of a sample to the estimated numbers at their `places`, and to the squared errors of these and of
+    their `cells`; -1 is nowhere.
 
     A row of weight w stands for w rows, with the variance w (w - 1) of a Bernoulli sample (Horvitz and Thompson 1952).
     """
     for k in range(rows.shape[0]):
-        place = places[rows[k]]
-        if place >= 0:
-            w = weights[rows[k]]
-            out[place] += w
-            squared[place] += w * (w - np.float32(1.0))
+        i = rows[k]
+        w = weights[i]
+        variance = w * (w - np.float32(1.0))
+        if cells[i] >= 0:
+            field[cells[i]] += variance
+        if places[i] >= 0:
+            out[places[i]] += w
+            squared[places[i]] += variance
+
+
+@loop
+def errors_of(
+    squared: NDArray[np.float32], field: NDArray[np.float64], cell_rows: Places, cell_columns: Places, share: float,
+    out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """The standard error of each pixel (height, width, depth): of its own rows, or of its `share` of those of its cell
+    in `field` (cells, cells, depth) where that is more."""
+    height, width, depth = out.shape
+    for r in range(height):
+        for k in range(width):
+            for c in range(depth):
+                spread = np.float32(field[cell_rows[r], cell_columns[k], c] * share)
+                out[r, k, c] = np.sqrt(max(squared[r, k, c], spread))
 
 
 @loop
