@@ -30,7 +30,8 @@ Words = NDArray[np.uint64]
 Stop = Callable[[], bool]
 # A condition on one column as stored, [low, high]; or a polygon of the plane itself.
 Between = tuple[str, Any, Any]
-MASK_BYTES = 512 << 20
+MASK_BYTES = 256 << 20
+LEAST_SPARE, MOST_SPARE = 1 << 16, 8  # words of what is kept to be used again, and how many of them
 
 
 def groups_on(
@@ -53,10 +54,13 @@ class Marks:
 
     def __init__(self, catalogue: Catalogue, index: Index, plane: Plane, clause: Clause) -> None:
         self.catalogue, self.index, self.plane, self.clause = catalogue, index, plane, clause
-        self.words: Words = np.zeros(plane.size // WORD, np.uint64)
+        self.words = borrow(plane.size // WORD)
         self._test = local_test(catalogue, plane, clause)
         self._done = np.zeros(plane.strips, bool)
         self._whole = threading.Lock()
+
+    def __del__(self) -> None:
+        give_back(self.words)
 
     @property
     def nbytes(self) -> int:
@@ -90,36 +94,39 @@ class Marks:
             if self.is_local:
                 at_once([_call(self.fill, *part) for part in chunks(self.plane)], stop)
             else:
-                self.words[:] = self._carried_over(stop)
+                self._carry_over(stop)
                 self._done[:] = True
 
-    def _carried_over(self, stop: Stop) -> Words:
-        """The mask by way of plane 0, from the plane that can tell or from row order."""
+    def _carry_over(self, stop: Stop) -> None:
+        """Fill in everything by way of plane 0, from the plane that can tell or from row order."""
         plane, index = self.plane, self.index
         if plane.number != 0:
             home = marks_of(self.catalogue, index, index.planes[0], self.clause)
             home.fill_whole(stop)
-            return _move(home.words, index.to[plane.number], plane.size, stop)
+            _move(home.words, index.to[plane.number], self.words, stop)
+            return
         for other in index.planes[1:]:
             if local_test(self.catalogue, other, self.clause) is not None:
                 source = marks_of(self.catalogue, index, other, self.clause)
                 source.fill_whole(stop)
                 assert other.home is not None
-                return _move(source.words, other.home, plane.size, stop)
-        mask = row_mask(self.catalogue, self.clause, stop)
-        rows = np.zeros(-(-self.catalogue.rows // WORD), np.uint64)
-        bits.mark_mask(mask, rows)
-        words = np.zeros(plane.size // WORD, np.uint64)
-        at_once([_call(bits.gather, rows, index.row, first, last, words) for first, last in _pieces(words.size)], stop)
-        return words
+                _move(source.words, other.home, self.words, stop)
+                return
+        rows = borrow(-(-self.catalogue.rows // WORD))
+        bits.mark_mask(row_mask(self.catalogue, self.clause, stop), rows)
+        pieces = _pieces(self.words.size)
+        at_once([_call(bits.gather, rows, index.row, first, last, self.words) for first, last in pieces], stop)
+        give_back(rows)
 
 
-def _move(source: Words, places: NDArray[np.uint32], size: int, stop: Stop) -> Words:
-    """The set of places[i] for every i of `source`; the fewer of the ones and the zeros are carried one by one."""
+def _move(source: Words, places: NDArray[np.uint32], out: Words, stop: Stop) -> None:
+    """Make `out` the set of places[i] for every i of `source`; the fewer of the ones and the zeros are carried."""
     few = int(np.bitwise_count(source).sum()) * 2 <= source.size * WORD
-    wanted = source if few else ~source
+    wanted = source if few else np.invert(source, out=borrow(source.size))
     pieces = _pieces(source.size, THREADS)
-    parts = [np.zeros(size // WORD, np.uint64) for _ in pieces]
+    parts = [out, *(borrow(out.size) for _ in pieces[1:])]
+    for part in parts:
+        part[:] = 0
     at_once(
         [
             _call(bits.scatter, wanted[first:last], places[first * WORD : last * WORD], part)
@@ -127,10 +134,33 @@ def _move(source: Words, places: NDArray[np.uint32], size: int, stop: Stop) -> W
         ],
         stop,
     )
-    total = parts[0]
     for part in parts[1:]:
-        total |= part
-    return total if few else ~total
+        out |= part
+        give_back(part)
+    if not few:
+        np.invert(out, out=out)
+        give_back(wanted)
+
+
+_spare: list[Words] = []
+_spare_lock = threading.RLock()  # a mask may be let go of in the middle of anything
+
+
+def borrow(words: int) -> Words:
+    """Words to write on, with anything in them: fresh memory costs more than filling it, so it is used again."""
+    with _spare_lock:
+        for number, spare in enumerate(_spare):
+            if spare.size == words:
+                return _spare.pop(number)
+    return np.empty(words, np.uint64)
+
+
+def give_back(words: Words) -> None:
+    """Let words be used again that nobody looks at any more."""
+    if words.size >= LEAST_SPARE:
+        with _spare_lock:
+            _spare.append(words)
+            del _spare[:-MOST_SPARE]
 
 
 def _pieces(words: int, number: int = 8 * THREADS) -> list[tuple[int, int]]:

@@ -124,15 +124,34 @@ def test_a_plane_whose_rows_all_lie_in_a_block_is_not_read(catalogue: Catalogue,
 def test_strips_are_filled_in_when_they_are_asked_for(catalogue: Catalogue, index: Index) -> None:
     plane, clause = index.planes[0], Range("r", 17, 21)
     mask = marks.marks_of(catalogue, index, plane, clause)
+    mask.words[:] = 7
     marks.combined(plane, [mask], 3, 9)
     assert not mask.is_whole
     start, stop = marks.word_range(plane, 3, 9)
-    assert not mask.words[:start].any()
-    assert not mask.words[stop:].any()
+    assert (mask.words[:start] == 7).all()
+    assert (mask.words[stop:] == 7).all()
     part = mask.words[start:stop].copy()
     mask.fill_whole(never)
     np.testing.assert_array_equal(mask.words[start:stop], part)
     assert rows_in(index, plane, mask.words) == wanted(catalogue, clause)
+
+
+def test_words_that_nobody_looks_at_any_more_are_used_again(
+    catalogue: Catalogue, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "LEAST_SPARE", 1)
+    monkeypatch.setattr(marks, "_spare", [])
+    mask = marks.Marks(catalogue, index, index.planes[0], Range("r", 17, 21))
+    words = mask.words
+    words[:] = 7
+    del mask
+    other = marks.Marks(catalogue, index, index.planes[0], Range("r", 14, 15))
+    assert other.words is words
+    other.fill_whole(never)
+    assert rows_in(index, index.planes[0], words) == wanted(catalogue, Range("r", 14, 15))
+    for number in range(20):
+        marks.give_back(np.zeros(number + 1, np.uint64))
+    assert len(marks._spare) == marks.MOST_SPARE
 
 
 def test_the_shared_words_of_several_masks(catalogue: Catalogue, index: Index) -> None:
