@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import panel as pn
 
 from dashboard import style
+from dashboard.pictures import STATISTICS
 from dashboard.state import Look, Session
 from galviz.draw import column_range
 from galviz.manifest import Column, SourceClass
@@ -20,6 +21,24 @@ SLIDER: dict[str, Any] = {
     "css_classes": ["gv-slider"],
 }  # fmt: skip
 HEAD: dict[str, Any] = {"sizing_mode": "stretch_width", "height": 30, "css_classes": ["gv-filter-head"]}
+
+
+class FloatSlider(pn.widgets.FloatSlider):
+    """A slider that is heard at once: Panel waits 50 ms for more, which the worker that draws has no need of."""
+
+    _priority_changes: ClassVar[list[str]] = ["value"]
+
+
+class RangeSlider(pn.widgets.RangeSlider):
+    """A slider of two handles that is heard at once."""
+
+    _priority_changes: ClassVar[list[str]] = ["value"]
+
+
+class Toggle(pn.widgets.Toggle):
+    """A switch that is heard at once."""
+
+    _priority_changes: ClassVar[list[str]] = ["value"]
 
 
 def _set(widget: pn.widgets.Widget, **values: object) -> None:
@@ -46,7 +65,7 @@ class Legend:
         self.follow()
 
     def _button(self, entry: SourceClass) -> pn.widgets.Toggle:
-        button = pn.widgets.Toggle(
+        button = Toggle(
             label=entry.plural, value=True, css_classes=["gv-class"], sizing_mode="stretch_width", height=30,
             stylesheets=[_swatch(entry.colour)],
         )  # fmt: skip
@@ -67,10 +86,12 @@ class Legend:
             _set(button, value=not isinstance(clause, OneOf) or name in clause.values)
             _set(button, stylesheets=[_swatch(colours[name])])
 
-    def show(self, counts: dict[str, int]) -> None:
-        """Write the live counts beside the names."""
+    def show(self, counts: dict[str, int], *, exact: bool = True) -> None:
+        """Write the live counts beside the names, rounded where they are estimates."""
         for entry in self.classes:
-            _set(self._buttons[entry.name], label=f"{entry.plural}  {style.number(counts.get(entry.name, 0))}")
+            count = counts.get(entry.name, 0)
+            words = style.number(count) if exact else f"≈ {style.rounded(count)}"
+            _set(self._buttons[entry.name], label=f"{entry.plural}  {words}")
 
 
 def _swatch(colour: str) -> str:
@@ -103,7 +124,7 @@ class ProbabilityFilter:
         for column in manifest.of_role("probability"):
             self.columns[f"of being a {labels.get(column.of_class, column.of_class)}"] = column.name
         self.select = pn.widgets.Select(options=self.columns, sizing_mode="stretch_width", **SLIM)
-        self.slider = pn.widgets.FloatSlider(start=0, end=1, step=0.005, **SLIDER)
+        self.slider = FloatSlider(start=0, end=1, step=0.005, **SLIDER)
         self.typed = pn.widgets.FloatInput(value=0.0, start=0, end=1, step=0.005, format="0.000", width=64, **SLIM)
         self.head = pn.Row(
             _words('<b class="gv-title">Probability</b>', width=76),
@@ -157,9 +178,7 @@ class RangeFilter:
         low, high = column_range(session.catalogue, column.name)
         self._ends = self._place(low), self._place(high)
         step = (self._ends[1] - self._ends[0]) / 500
-        self.slider = pn.widgets.RangeSlider(
-            start=self._ends[0], end=self._ends[1], step=step, value=self._ends, **SLIDER
-        )
+        self.slider = RangeSlider(start=self._ends[0], end=self._ends[1], step=step, value=self._ends, **SLIDER)
         self.low = pn.widgets.TextInput(width=66, placeholder="any", **SLIM)
         self.high = pn.widgets.TextInput(width=66, placeholder="any", **SLIM)
         self.head = pn.Row(
@@ -226,12 +245,15 @@ class RangeFilter:
 
 
 class ColourControl:
-    """What colours a pixel: class, count, or the mean or spread of a column; and the scale of it."""
+    """What colours a pixel: class, count, or a statistic of a column; and the scale of it."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         manifest = session.catalogue.manifest
-        options = {"Class": "class", "Count": "count", "Mean of": "mean", "Spread of": "spread"}
+        options = {
+            "Class": "class", "Count": "count", "Mean of": "mean", "Spread of": "spread", "Minimum of": "minimum",
+            "Maximum of": "maximum",
+        }  # fmt: skip
         if manifest.class_column is None:
             del options["Class"]
         roles = ("best_probability", "probability", "morphology", "colour", "magnitude", "redshift")
@@ -248,7 +270,7 @@ class ColourControl:
             widget.param.watch(self._chosen, "value")
 
     def _chosen(self, *_: object) -> None:
-        valued = self.by.value in ("mean", "spread")
+        valued = self.by.value in STATISTICS
         _set(self.column, visible=valued)
         _set(self.scale, visible=not valued)
         look = Look(self.by.value, self.column.value if valued else "", self.scale.value, self.safe.value)

@@ -8,9 +8,9 @@ import panel as pn
 
 from dashboard import style
 from dashboard.controls import ColourControl, Legend, filters
-from dashboard.pictures import Counts
+from dashboard.pictures import Answer, Asked, Counts, answers
 from dashboard.state import Plane, Session
-from dashboard.tasks import Newest, soon
+from dashboard.tasks import Stepwise, soon
 from dashboard.views import VIEWS, HistogramView, PlaneView, View, default_planes
 
 AXIS_ROLES = ("colour", "magnitude", "morphology", "redshift", "probability", "best_probability")
@@ -25,8 +25,10 @@ class Explore:
         self.planes = [PlaneView(view.name, session, self._soon) for view in VIEWS if view.name in session.planes]
         self.legend, self.colour, self.filters = Legend(session), ColourControl(session), filters(session)
         self.histograms = [HistogramView(entry.name, session, self._soon) for entry in self.filters]
-        self._shown: dict[str, Any] = {}
+        # What is on the page, with whether it is exact; what is being drawn; whether the last drawing failed.
+        self._shown: dict[str, tuple[Any, bool]] = {}
         self._asked: dict[str, Any] = {}
+        self._failed = False
         self._following = False
         self._chip_buttons: dict[str, pn.widgets.Button] = {}
         self._sentence = pn.pane.HTML("", sizing_mode="stretch_width", css_classes=["gv-sentence-pane"])
@@ -34,38 +36,42 @@ class Explore:
         hint = '<span class="gv-quiet">Drag a box or a lasso in any view, or move a filter below.</span>'
         self._hint = pn.pane.HTML(hint, sizing_mode="stretch_width", margin=(0, 8))
         self._chips = pn.Column(sizing_mode="stretch_width", css_classes=["gv-chips"])
-        self._newest = Newest(_compute, self._show, self._fail, self._mark_busy)
+        self._newest = Stepwise(answers, self._show, self._fail, lambda _: self._mark())
         self.panel = self._layout()
         self._restyle()
         self._follow()
         session.param.watch(lambda *_: self._restyle(), "theme")
         session.param.watch(lambda *_: self._soon(), ["selection", "look", "theme", "planes", "catalogue"])
-        self._mark_busy(True)
+        self._mark()
         pn.state.onload(self._soon)
 
     def redraw(self) -> None:
-        """Ask for everything whose request differs from what is shown."""
+        """Ask for everything of which the page does not show the exact answer."""
         requests: dict[str, Any] = {"counts": Counts(self.session.catalogue, self.session.selection)}
         for view in (*self.planes, *self.histograms):
             requests.update(view.requests())
-        changed = {name: item for name, item in requests.items() if self._shown.get(name, _NOTHING) != item}
+        changed = {name: item for name, item in requests.items() if self._shown.get(name) != (item, True)}
         if changed != self._asked:
-            self._asked = changed
-            self._newest.ask(changed)
+            self._asked, self._failed = dict(changed), False
+            seen = frozenset(name for name, item in changed.items() if self._shown.get(name) == (item, False))
+            self._newest.ask(Asked(changed, seen))
 
-    def _show(self, requests: dict[str, Any], results: dict[str, Any]) -> None:
+    def _show(self, asked: Asked, results: dict[str, Answer]) -> None:
         views = {view.name: view for view in self.planes}
         bars = {view.name: view for view in self.histograms}
-        for name, request in requests.items():
-            self._shown[name] = request
+        for name, answer in results.items():
+            request = asked.requests[name]
+            self._shown[name] = (request, answer.exact)
+            if answer.exact and self._asked.get(name, _NOTHING) == request:
+                del self._asked[name]
             view, _, layer = name.partition(" ")
-            if name == "counts":
-                self._say(request, *results[name])
+            if isinstance(request, Counts):
+                self._say(request, *answer.result, exact=answer.exact)
             elif layer == "bars":
-                bars[view].show(request, results[name])
+                bars[view].show(request, answer.result)
             else:
-                views[view].show(layer, request, results[name])
-        self._asked = {name: item for name, item in self._asked.items() if requests.get(name, _NOTHING) != item}
+                views[view].show(layer, request, answer.result)
+        self._mark()
 
     def _soon(self) -> None:
         # A dragged slider fires faster than the page can follow: many changes, one update.
@@ -86,33 +92,46 @@ class Explore:
             entry.follow()
             view.follow(entry.column)
             view.mark(*entry.limits())
-        self._list_chips()
         self.redraw()
 
-    def _mark_busy(self, busy: bool) -> None:
-        quality = "…" if busy else "exact"
-        self._busy.object = (
+    def _mark(self) -> None:
+        """Say whether something is being drawn, and what the pictures on the page are."""
+        busy = bool(self._asked) or not self._shown
+        if self._failed:
+            quality = "out of date"
+        elif not all(exact for _, exact in self._shown.values()):
+            quality = "estimate"
+        else:
+            quality = "…" if busy else "exact"
+        text = (
             f'<span class="gv-busy{" on" if busy else ""}" role="status">{"drawing" if busy else ""}</span>'
             f'<span class="gv-quality">{quality}</span>'
         )
+        if self._busy.object != text:
+            self._busy.object = text
 
     def _fail(self, message: str) -> None:
         self._shown.pop("counts", None)  # the sentence is to be written again as soon as something can be drawn
-        self._asked = {}
+        self._asked, self._failed = {}, True
         self._sentence.object = f'<div class="gv-sentence gv-failed" role="alert">{style.escape(message)}</div>'
+        self._list_chips()
+        self._mark()
 
-    def _say(self, request: Counts, total: int, by_class: dict[str, int]) -> None:
-        self.legend.show(by_class)
+    def _say(self, request: Counts, total: int, by_class: dict[str, int], *, exact: bool) -> None:
+        self.legend.show(by_class, exact=exact)
+        number = style.number(total) if exact else f"about {style.rounded(total)}"
         words = style.escape(request.selection.sentence(self.session.label))
         rows = style.number(request.catalogue.rows)
         what = f"of {rows} sources: {words}" if request.selection else f"of {rows} sources: every source"
-        nothing = " — nothing matches; widen a filter or press Undo" if total == 0 else ""
+        nothing = " — nothing matches; widen a filter or press Undo" if exact and total == 0 else ""
         self._sentence.object = (
-            f'<div class="gv-sentence" data-count="{total}" aria-live="polite">'
-            f"<b>{style.number(total)}</b> {what}{nothing}</div>"
+            f'<div class="gv-sentence" data-count="{int(total)}" aria-live="polite">'
+            f"<b>{number}</b> {what}{nothing}</div>"
         )
+        self._list_chips()
 
     def _list_chips(self) -> None:
+        # With the sentence, after the pictures: the browser lays the whole page out anew for every label.
         clauses = dict(self.session.selection)
         for name, clause in clauses.items():
             text = f"✕  {clause.sentence(self.session.label)}"
@@ -192,10 +211,6 @@ class Explore:
 
 
 _NOTHING = object()
-
-
-def _compute(requests: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if request is None else request.compute() for name, request in requests.items()}
 
 
 def _card(title: str, *children: Any) -> pn.Column:

@@ -1,29 +1,41 @@
-"""What a view asks to be drawn: pictures, histograms and counts, as frozen requests with a `compute` method.
+"""What a view asks to be drawn: pictures, histograms and counts, as frozen requests, and the order of the answers.
 
-Requests are values, so a view whose request has not changed is not drawn again. `compute` runs in a thread.
+Requests are values, so a view whose request has not changed is not drawn again. `answers` runs in a thread.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
-import datashader.transfer_functions as tf
 import numpy as np
 import xarray as xr
+from cachetools import LRUCache, cached
 from numpy.typing import NDArray
 
 from dashboard import style
 from dashboard.state import Look
 from galviz.catalogue import Catalogue
-from galviz.draw import Viewport, class_counts, count, draw, histogram
+from galviz.draw import Request, Viewport, class_counts, count, draw_many, histogram, never
+from galviz.errors import Cancelled
+from galviz.index import open_index
 from galviz.selection import Selection
+
+Stop = Callable[[], bool]
 
 MIN_ALPHA = 70
 SPARSE_ALPHA = 150
+GREY_ALPHA = 28, 150
+PATIENCE = 0.25  # seconds that an estimate may take before it gives way to what is newer
 # Below these shares of filled pixels, a pixel is more opaque, and grows.
 SPARSE, LONELY = 0.1, 0.03
+# What a pixel shows of a column: `Look.by` and the option of `galviz.draw.Request`.
+STATISTICS = {"mean": "mean", "spread": "std", "minimum": "min", "maximum": "max"}
 
 
 @dataclass(frozen=True)
@@ -36,19 +48,21 @@ class Picture:
     look: Look
     theme: str
 
-    def compute(self) -> Shaded:
+    def request(self) -> Request:
         by = self.catalogue.manifest.class_column
-        theme = style.THEMES[self.theme]
-        if self.look.by == "class" and by is not None:
-            counts = draw(self.catalogue, self.view, self.selection, by=by.name)
+        if self.look.by in STATISTICS:
+            return Request(self.view, self.selection, **{STATISTICS[self.look.by]: self.look.column})
+        return Request(self.view, self.selection, by=by.name if by and self.look.by == "class" else None)
+
+    def shade(self, drawn: xr.DataArray) -> Shaded:
+        """The colours of what was drawn for `request`, counts or values, exact or estimated."""
+        if drawn.ndim == 3:
             colours = style.class_colours(self.catalogue.manifest.classes, self.look.safe)
-            return Shaded(_shade_classes(counts, self.look.scale, colours))
-        if self.look.by in ("mean", "spread"):
-            which = {"mean" if self.look.by == "mean" else "std": self.look.column}
-            values = draw(self.catalogue, self.view, self.selection, **which)
-            return _shade_values(values, "linear", theme)
-        counts = draw(self.catalogue, self.view, self.selection)
-        return _shade_values(counts.where(counts > 0).astype(float), self.look.scale, theme)
+            return Shaded(shade_classes(drawn.values, self.look.scale, list(colours.values())))
+        colours = style.colour_map(style.THEMES[self.theme])
+        if self.look.by in STATISTICS:
+            return shade_values(drawn.values, np.isfinite(drawn.values), "linear", colours)
+        return shade_values(drawn.values, drawn.values > 0, self.look.scale, colours)
 
 
 @dataclass(frozen=True)
@@ -59,10 +73,18 @@ class Backdrop:
     view: Viewport
     theme: str
 
-    def compute(self) -> Shaded:
-        counts = draw(self.catalogue, self.view)
-        image = tf.shade(counts, cmap=[style.THEMES[self.theme].faint], how="log", min_alpha=28, alpha=150)
-        return Shaded(_pixels(image))
+    def request(self) -> Request:
+        return Request(self.view)
+
+    def shade(self, drawn: xr.DataArray) -> Shaded:
+        """Grey that is as opaque as the pixel is full."""
+        least, most = GREY_ALPHA
+        grey = _bytes(style.rgb(style.THEMES[self.theme].faint))
+        filled = drawn.values > 0
+        opacity = (least + (most - least) * style.normalise(drawn.values[filled], "log")).astype(np.uint32)
+        pixels = np.zeros(filled.shape, np.uint32)
+        pixels[filled] = opacity << 24 | grey
+        return Shaded(pixels)
 
 
 @dataclass(frozen=True)
@@ -74,9 +96,11 @@ class Bars:
     column: str
     edges: tuple[float, ...]
 
-    def compute(self) -> NDArray[np.int64]:
+    def answer(self, exact: bool, stop: Stop = never) -> NDArray[Any]:
         by = self.catalogue.manifest.class_column
-        return histogram(self.catalogue, self.column, np.array(self.edges), self.selection, by=by.name if by else None)
+        name = by.name if by else None
+        edges = np.array(self.edges)
+        return histogram(self.catalogue, self.column, edges, self.selection, by=name, exact=exact, stop=stop)
 
 
 @dataclass(frozen=True)
@@ -86,12 +110,13 @@ class Counts:
     catalogue: Catalogue
     selection: Selection
 
-    def compute(self) -> tuple[int, dict[str, int]]:
+    def answer(self, exact: bool, stop: Stop = never) -> tuple[int, dict[str, int]]:
         by = self.catalogue.manifest.class_column
-        total = count(self.catalogue, self.selection)
+        total = count(self.catalogue, self.selection, exact=exact, stop=stop)
         if by is None:
             return total, {}
-        return total, class_counts(self.catalogue, self.selection.without("class"), by=by.name)
+        every = self.selection.without("class")
+        return total, class_counts(self.catalogue, every, by=by.name, exact=exact, stop=stop)
 
 
 @dataclass(frozen=True)
@@ -103,38 +128,134 @@ class Shaded:
     high: float = math.nan
 
 
-def _shade_classes(counts: xr.DataArray, how: str, colours: dict[str, str]) -> NDArray[np.uint32]:
+@dataclass(frozen=True)
+class Asked:
+    """What is to be drawn, by name; an empty place is a None. `seen` names what is on the page as an estimate."""
+
+    requests: Mapping[str, Picture | Backdrop | Bars | Counts | None]
+    seen: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is to be shown for one request, and whether it is exact or an estimate."""
+
+    result: Any
+    exact: bool
+
+
+def answers(asked: Asked, stop: Stop) -> Iterator[dict[str, Answer]]:
+    """Estimates of the planes, then of the numbers, then both exact: each step as soon as it is there.
+
+    What is exact at once, because the engine has it at hand or the catalogue is small, comes with the estimates
+    and not again. The planes and the first number, quick as they are, are estimated to the end, so that a slider that
+    is dragged is always followed. The other numbers are left out, and exact work and what takes longer than PATIENCE
+    raise Cancelled, as soon as `stop` says that nobody waits for them.
+    """
+    begun = time.monotonic()
+
+    def stop_late() -> bool:
+        return time.monotonic() - begun > PATIENCE and stop()
+
+    planes = {name: item for name, item in asked.requests.items() if isinstance(item, Picture | Backdrop)}
+    numbers = {name: item for name, item in asked.requests.items() if isinstance(item, Bars | Counts)}
+    first = {name: Answer(None, exact=True) for name, item in asked.requests.items() if item is None}
+    new = {name: item for name, item in planes.items() if name not in asked.seen}
+    if first := first | _paint(new, exact=False, stop=stop_late):
+        yield first
+    counted: dict[str, Answer] = {}
+    for name in (name for name in numbers if name not in asked.seen):
+        if counted and stop():
+            break
+        counted[name] = _estimate(numbers[name], stop_late)
+    if counted:
+        yield counted
+    done = {name for name, answer in (first | counted).items() if answer.exact}
+    if left := {name: item for name, item in planes.items() if name not in done}:
+        _go_on(stop)
+        yield _paint(left, exact=True, stop=stop)
+    if rest := {name: item for name, item in numbers.items() if name not in done}:
+        _go_on(stop)
+        yield {name: Answer(_number(item, stop), exact=True) for name, item in rest.items()}
+
+
+def _go_on(stop: Stop) -> None:
+    if stop():
+        raise Cancelled("Something else is to be drawn.")
+
+
+def _paint(planes: Mapping[str, Picture | Backdrop], *, exact: bool, stop: Stop = never) -> dict[str, Answer]:
+    """All planes of a step in one go, so that the engine reads what they share once."""
+    if not planes:
+        return {}
+    catalogue = next(iter(planes.values())).catalogue
+    arrays = draw_many(catalogue, [plane.request() for plane in planes.values()], exact=exact, stop=stop)
+    return {
+        name: Answer(plane.shade(array), bool(array.attrs["exact"]))
+        for (name, plane), array in zip(planes.items(), arrays, strict=True)
+    }
+
+
+def _estimate(item: Bars | Counts, stop: Stop) -> Answer:
+    with _numbers_lock:
+        at_hand = item in _numbers
+    everything = isinstance(item, Counts) and not item.selection
+    if at_hand or everything or not open_index(item.catalogue).layout.sampled:
+        return Answer(_number(item, stop), exact=True)
+    return Answer(item.answer(exact=False, stop=stop), exact=False)
+
+
+# Exact numbers of all sessions; requests hold the version of the catalogue. Pictures are kept by the engine.
+_numbers: LRUCache[Bars | Counts, Any] = LRUCache(1024)
+_numbers_lock = threading.Lock()
+
+
+@cached(_numbers, key=lambda item, stop: item, lock=_numbers_lock)
+def _number(item: Bars | Counts, stop: Stop) -> Any:
+    return item.answer(exact=True, stop=stop)
+
+
+def shade_classes(counts: NDArray[Any], how: str, colours: list[str]) -> NDArray[np.uint32]:
     """The mean colour of the classes in a pixel, as opaque as the pixel is full, as `datashader.tf.shade` does.
 
-    Only pixels that hold something are touched, which takes a tenth of the time.
+    `counts` (height, width, classes) may be estimates.
     """
-    height, width, classes = counts.shape
-    flat = counts.values.reshape(-1, classes)
-    total = sum(flat[:, place] for place in range(classes))
-    filled = np.flatnonzero(total)
-    pixels = np.zeros(height * width, np.uint32)
-    if filled.size:
-        share = flat[filled] / total[filled, None]
-        red, green, blue = (share @ np.array([style.rgb(colour) for colour in colours.values()])).astype(np.uint32).T
-        least = SPARSE_ALPHA if filled.size < SPARSE * total.size else MIN_ALPHA
-        alpha = (least + (255 - least) * style.normalise(total[filled], how)).astype(np.uint32)
-        pixels[filled] = alpha << 24 | blue << 16 | green << 8 | red
-    image = pixels.reshape(height, width)
-    return spread(image, filled.size)
+    layers = [counts[:, :, place].astype(np.float32) for place in range(counts.shape[2])]
+    total = sum(layers[1:], start=layers[0])
+    filled = total > 0
+    number = int(np.count_nonzero(filled))
+    if not number:
+        return np.zeros(total.shape, np.uint32)
+    shares = 1 / np.maximum(total, np.float32(1e-6))
+    pixels = np.zeros((*total.shape, 4), np.uint8)
+    for channel, tones in enumerate(zip(*map(style.rgb, colours), strict=True)):
+        mixed = sum(layer * np.float32(tone) for layer, tone in zip(layers, tones, strict=True))
+        pixels[:, :, channel] = mixed * shares
+    least = SPARSE_ALPHA if number < SPARSE * total.size else MIN_ALPHA
+    pixels[filled, 3] = least + (255 - least) * style.normalise(total[filled], how)
+    return spread(pixels.view("<u4")[:, :, 0], number)
 
 
-def _shade_values(values: xr.DataArray, how: str, theme: style.Theme) -> Shaded:
-    finite = values.values[np.isfinite(values.values)]
-    if not finite.size:
+def shade_values(values: NDArray[Any], filled: NDArray[np.bool_], how: str, colours: list[str]) -> Shaded:
+    """The colour of each value between the two ends of what a picture holds; `filled` tells where it holds any."""
+    held = values[filled].astype(np.float64)
+    if not held.size:
         return Shaded(np.zeros(values.shape, np.uint32))
-    low, high = (float(n) for n in (finite.min(), finite.max()))
+    low, high = float(held.min()), float(held.max())
     if how == "linear":
-        low, high = (float(n) for n in np.percentile(finite, (0.5, 99.5)))
+        low, high = (float(n) for n in np.percentile(held, (0.5, 99.5)))
     if low == high:
         high = low + (abs(low) or 1.0) * 1e-6
-    span = None if how == "eq_hist" else (low, high)
-    image = tf.shade(values, cmap=style.colour_map(theme), how=how, span=span)
-    return Shaded(spread(_pixels(image), finite.size), low, high)
+    table = np.array([_bytes(style.rgb(colour)) | 0xFF << 24 for colour in colours], np.uint32)
+    places = style.normalise(np.clip(held, low, high), how, low, high) * (len(table) - 1) + 0.5
+    pixels = np.zeros(values.shape, np.uint32)
+    pixels[filled] = table[places.astype(np.intp)]
+    return Shaded(spread(pixels, held.size), low, high)
+
+
+def _bytes(rgb: tuple[int, int, int]) -> int:
+    red, green, blue = rgb
+    return blue << 16 | green << 8 | red
 
 
 def spread(pixels: NDArray[np.uint32], filled: int) -> NDArray[np.uint32]:
@@ -148,7 +269,3 @@ def spread(pixels: NDArray[np.uint32], filled: int) -> NDArray[np.uint32]:
         neighbour = framed[down : down + height, right : right + width]
         np.copyto(grown, neighbour, where=grown == 0)
     return grown
-
-
-def _pixels(image: tf.Image) -> NDArray[np.uint32]:
-    return np.ascontiguousarray(image.values, dtype=np.uint32)

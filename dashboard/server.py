@@ -14,6 +14,7 @@ import re
 import socket
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +24,32 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from dashboard.app import create_app, settings_from_environment
-from dashboard.pictures import Backdrop, Bars, Counts, Picture
+from dashboard.pictures import STATISTICS, Asked, Backdrop, Bars, Counts, Picture, answers
 from dashboard.state import Look, Settings
 from dashboard.tasks import WORKING, words
-from dashboard.views import VIEWS
+from dashboard.views import default_planes
 from galviz.catalogue import open_catalogue
-from galviz.draw import Viewport, column_range
+from galviz.draw import Viewport, column_range, never
 from galviz.errors import GalvizError
 from galviz.export import EXPORTERS, export
 from galviz.index import open_index
-from galviz.selection import Polygon, Selection
+from galviz.selection import Box, Polygon, Range, Selection
 
 log = logging.getLogger("galviz")
 CHUNK = 1 << 20
+ALL = Selection()
+CORNER = 0.1  # of each side of a plane, to warm up in
 
 
 class Readiness:
-    """Whether the first picture can be drawn; warming up compiles the loops and reads the index once."""
+    """Whether the first picture can be drawn; warming up compiles the loops and reads what it needs once."""
 
     def __init__(self, settings: Settings, address: str = "") -> None:
         self.settings, self.address = settings, address
         self.state, self.message = 503, "warming up"
 
     def warm(self) -> None:
-        """Draw one small picture of every kind; afterwards /health answers 200, or 503 with the reason."""
+        """Draw one picture of every kind; afterwards /health answers 200, or 503 with the reason."""
         try:
             _draw_once(self.settings)
         except GalvizError as error:
@@ -59,19 +62,36 @@ class Readiness:
 
 
 def _draw_once(settings: Settings) -> None:
+    """What a session begins with, in full; then everything else that a page can ask for, in a corner of each plane."""
     catalogue = open_catalogue(settings.catalogue)
     open_index(catalogue)
-    for name, planes in ((view.name, view.planes(catalogue.manifest)) for view in VIEWS):
-        for plane in planes.values():
-            x, y = column_range(catalogue, plane.x), column_range(catalogue, plane.y)
-            view = Viewport(plane.x, plane.y, x, y, 64, 48)
-            brush = Polygon(plane.x, plane.y, ((x[0], y[0]), (x[1], y[0]), (x[1], y[1])))
-            selection = Selection().choose(name, brush)
-            for look in (Look(), Look("count"), Look("mean", plane.x)):
-                Picture(catalogue, selection, view, look, "dark").compute()
-            Backdrop(catalogue, view, "dark").compute()
-            Bars(catalogue, selection, plane.x, (0.0, 0.5, 1.0)).compute()
-            Counts(catalogue, selection).compute()
+    views = [
+        (name, Viewport(plane.x, plane.y, column_range(catalogue, plane.x), column_range(catalogue, plane.y)))
+        for name, plane in default_planes(catalogue.manifest).items()
+    ]
+    start: dict[str, Any] = {f"{view.x} {view.y}": Picture(catalogue, ALL, view, Look(), "dark") for _, view in views}
+    _answer({**start, "counts": Counts(catalogue, ALL)})
+    for name, view in views:
+        corner = replace(view, x_range=_start_of(view.x_range), y_range=_start_of(view.y_range), width=64, height=48)
+        (x0, x1), (y0, y1) = corner.x_range, corner.y_range
+        # Probabilities are kept as codes, coordinates as they are: other loops.
+        columns = [view.x, *(column.name for column in catalogue.manifest.of_role("best_probability"))]
+        for brush in (Polygon(view.x, view.y, ((x0, y0), (x1, y0), (x1, y1))), Box(view.x, view.y, x0, x1, y0, y1)):
+            chosen = Selection().choose(name, brush).choose("range", Range(view.x, low=x0))
+            looks = [Look(), Look("count"), *(Look(by, column) for by in STATISTICS for column in columns)]
+            asked: dict[str, Any] = {str(look): Picture(catalogue, chosen, corner, look, "dark") for look in looks}
+            asked |= {"back": Backdrop(catalogue, corner, "dark"), "counts": Counts(catalogue, chosen)}
+            _answer({**asked, "bars": Bars(catalogue, chosen, view.x, (x0, (x0 + x1) / 2, x1))})
+
+
+def _answer(requests: dict[str, Any]) -> None:
+    for _ in answers(Asked(requests), never):
+        pass
+
+
+def _start_of(ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = ends
+    return low, low + CORNER * (high - low)
 
 
 class HealthHandler(RequestHandler):

@@ -30,7 +30,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Look:
-    """How pixels are coloured: `by` is class, count, mean or spread (of `column`); `scale` log, eq_hist, linear."""
+    """How pixels are coloured.
+
+    `by` is class, count, or mean, spread, minimum or maximum (of `column`); `scale` is log, eq_hist or linear.
+    """
 
     by: str = "class"
     column: str = ""

@@ -40,6 +40,8 @@ DARK = Theme("dark", "#0e1116", "#161b22", "#0a0c10", "#e6e9ef", "#8b95a5", "#27
 LIGHT = Theme("light", "#f4f5f7", "#ffffff", "#ffffff", "#1c2330", "#5d6878", "#d9dde4", "#a36200", "#a3abb8")
 THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 
+# As many as fit two bytes: values that differ by less than 1 in 4,000 over nine decades may share one.
+LEVELS = 1 << 16
 MAPS = {"dark": "bmy", "light": "CET_L18"}
 
 
@@ -66,6 +68,11 @@ def escape(text: object) -> str:
 def number(value: float) -> str:
     """A count with thin groups of three digits."""
     return f"{int(value):,}"
+
+
+def rounded(value: float) -> str:
+    """An estimated count: to three digits."""
+    return number(round(value, 3 - len(str(int(value)))) if value >= 1000 else round(value))
 
 
 def dress(plot: figure, theme: Theme) -> None:
@@ -129,12 +136,21 @@ def _variables(selector: str, theme: Theme) -> str:
     return f"{selector}{{{body}color-scheme:{theme.name}}}"
 
 
-def normalise(counts: NDArray[Any], how: str) -> NDArray[np.float64]:
-    """Counts of at least 1 to [0, 1]; `how` is log, linear or eq_hist (each level as often as the others)."""
-    if how == "eq_hist":
-        levels, places, numbers = np.unique(counts, return_inverse=True, return_counts=True)
-        steps = np.cumsum(numbers) - numbers
-        return np.asarray(steps / max(1, steps[-1]))[places] if len(levels) > 1 else np.ones(counts.shape)
-    values = np.log(counts) if how == "log" else counts.astype(float) - 1
-    top = values.max()
-    return np.asarray(values / top) if top > 0 else np.ones(counts.shape)
+def normalise(values: NDArray[Any], how: str, low: float | None = None, high: float | None = None) -> NDArray[Any]:
+    """Values of `low` to `high`, by default their own ends, to [0, 1]; all to 1 where there is one value only.
+
+    `how` is linear, log (of positive values) or eq_hist (positive ones too: by how many values are no greater).
+    """
+    if not values.size:
+        return np.zeros(0)
+    low, high = (values.min() if low is None else low), (values.max() if high is None else high)
+    if not low < high:
+        return np.ones(values.shape)
+    if how == "linear":
+        return np.asarray((values - low) / (high - low))
+    places = np.log(values / low) / np.log(high / low)
+    if how == "log":
+        return np.asarray(places)
+    levels = (places * (LEVELS - 1)).astype(np.uint16)
+    reached = np.cumsum(np.bincount(levels.ravel(), minlength=LEVELS))
+    return ((reached - reached[0]) / max(1, reached[-1] - reached[0]))[levels]

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -44,17 +44,19 @@ class Newest:
     """
 
     def __init__(
-        self, work: Callable[[Any], Any], show: Callable[[Any, Any], None], fail: Callable[[str], None],
+        self, work: Callable[..., Any], show: Callable[[Any, Any], None], fail: Callable[[str], None],
         busy: Callable[[bool], None],
     ) -> None:  # fmt: skip
         self._work, self._show, self._fail, self._busy = work, show, fail, busy
         self._document: Document | None = pn.state.curdoc
         self._waiting: list[Any] = []
         self._running = False
+        self._newer = threading.Event()
 
     def ask(self, request: Any) -> None:
         """Ask for `request`; called on the event loop."""
         self._waiting = [request]
+        self._newer.set()
         if not self._running:
             self._running = True
             self._busy(True)
@@ -62,13 +64,17 @@ class Newest:
 
     def _start(self) -> None:
         request = self._waiting.pop()
-        future = DRAWING.submit(self._work, request)
-        future.add_done_callback(lambda done: soon(self._document, partial(self._finish, request, done)))
+        self._newer = newer = threading.Event()
+        future = DRAWING.submit(self._run, request, lambda: newer.is_set() or _gone(self._document))
+        future.add_done_callback(lambda done: soon(self._document, partial(self._finish, done.exception())))
 
-    def _finish(self, request: Any, done: Future[Any]) -> None:
-        error = done.exception()
-        if error is None:
-            self._show(request, done.result())
+    def _run(self, request: Any, stop: Callable[[], bool]) -> None:
+        self._tell(request, self._work(request))
+
+    def _tell(self, request: Any, result: Any) -> None:
+        soon(self._document, partial(self._show, request, result))
+
+    def _finish(self, error: BaseException | None) -> None:
         if self._waiting:
             self._start()
             return
@@ -76,6 +82,24 @@ class Newest:
         self._busy(False)
         if error is not None:
             self._fail(words(error))
+
+
+class Stepwise(Newest):
+    """A worker whose `work(request, stop)` yields one result after the other, each shown as soon as it is there.
+
+    `stop()` is true as soon as there is a newer request or nobody looks any more; work that then raises Cancelled
+    has not failed.
+    """
+
+    def _run(self, request: Any, stop: Callable[[], bool]) -> None:
+        for result in self._work(request, stop):
+            self._tell(request, result)
+
+
+def _gone(document: Document | None) -> bool:
+    """Whether the tab of a session was closed, and its session ended."""
+    context = document.session_context if document is not None else None
+    return context is not None and context.destroyed
 
 
 def soon(document: Document | None, callback: Callable[[], None]) -> None:
@@ -86,7 +110,7 @@ def soon(document: Document | None, callback: Callable[[], None]) -> None:
     """
     if document is None:
         callback()
-    elif document.session_context is None or not document.session_context.destroyed:
+    elif not _gone(document):
         document.add_next_tick_callback(partial(_at_once, document, callback))
 
 

@@ -15,7 +15,6 @@ import panel as pn
 from bokeh.events import RangesUpdate, SelectionGeometry
 from bokeh.models import (
     BasicTicker,
-    BoxAnnotation,
     BoxSelectTool,
     ColorBar,
     ColumnDataSource,
@@ -136,28 +135,37 @@ class PlaneView:
         return {f"{self.name} front": picture, f"{self.name} back": backdrop}
 
     def show(self, layer: str, request: Picture | Backdrop | None, result: Shaded | None) -> None:
-        """Put a drawn layer, front or back, on the plot."""
+        """Put a drawn layer, front or back, on the plot, unless the plot shows another plane by now."""
         source = self._front if layer == "front" else self._back
         if request is None or result is None:
-            source.data = {key: [] for key in source.data}
+            if source.data["image"]:
+                source.data = {key: [] for key in source.data}
             return
         view = request.view
-        source.data = {
-            "image": [result.pixels],
+        if (view.x, view.y) != (self.plane.x, self.plane.y):
+            return
+        place = {
             "x": [view.x_range[0]],
             "y": [view.y_range[0]],
             "dw": [view.x_range[1] - view.x_range[0]],
             "dh": [view.y_range[1] - view.y_range[0]],
         }
+        same = source.data["image"] and all(source.data[key] == there for key, there in place.items())
+        if not same or not np.array_equal(source.data["image"][0], result.pixels):
+            source.data = {"image": [result.pixels], **place}
         if isinstance(request, Picture):
             self._colour_bar(request.look, result)
 
     def _colour_bar(self, look: Look, result: Shaded) -> None:
         wanted = math.isfinite(result.low) and not (look.by == "count" and look.scale == "eq_hist")
         if wanted:
-            mapper = LogColorMapper if look.by == "count" and look.scale == "log" else LinearColorMapper
+            kind = LogColorMapper if look.by == "count" and look.scale == "log" else LinearColorMapper
             colours = style.colour_map(style.THEMES[self.session.theme])
-            self._bar.color_mapper = mapper(colours, low=result.low, high=result.high)
+            mapper = self._bar.color_mapper
+            if type(mapper) is not kind or mapper.palette != colours:
+                self._bar.color_mapper = kind(colours, low=result.low, high=result.high)
+            elif (mapper.low, mapper.high) != (result.low, result.high):
+                mapper.update(low=result.low, high=result.high)
         if self._bar.visible != wanted:
             self._bar.visible = wanted
 
@@ -291,10 +299,9 @@ class HistogramView:
         self.edges: tuple[float, ...] = (0.0, 1.0)
         self.log = False
         self._source = ColumnDataSource({"left": [], "right": [], "top": [], "colour": []})
+        # A source of data, not an annotation: to move one makes Bokeh walk through all models of the page.
+        self._outside = ColumnDataSource({"left": [], "right": []})
         self.plot = self._figure()
-        self._outside = [BoxAnnotation(fill_alpha=0.55, line_color=None, visible=False) for _ in range(2)]
-        for shade in self._outside:
-            self.plot.add_layout(shade)
         self.panel = _framed(self.plot, f"gv-hist-{name}")
 
     def _figure(self) -> figure:
@@ -305,6 +312,7 @@ class HistogramView:
         )  # fmt: skip
         plot.quad(left="left", right="right", bottom=0, top="top", fill_color="colour", fill_alpha=0.55,
                   line_color="colour", line_alpha=0.9, source=self._source)  # fmt: skip
+        self._shade = plot.vstrip("left", "right", source=self._outside, fill_alpha=0.55, line_color=None).glyph
         self._note = Label(x=4, y=4, x_units="screen", y_units="screen", text="√N", text_font_size="10px", x_offset=2)
         plot.add_layout(self._note)
         plot.yaxis.visible = False
@@ -317,8 +325,7 @@ class HistogramView:
         theme = style.THEMES[self.session.theme]
         style.dress(self.plot, theme)
         self._note.text_color = theme.quiet
-        for shade in self._outside:
-            shade.fill_color = theme.card
+        self._shade.fill_color = theme.card
 
     def follow(self, column: Column) -> None:
         """Show `column` from now on."""
@@ -340,7 +347,7 @@ class HistogramView:
         selection = self.session.selection.without(self.name)
         return {f"{self.name} bars": Bars(self.session.catalogue, selection, self.column, self.edges)}
 
-    def show(self, request: Bars, counts: NDArray[np.int64]) -> None:
+    def show(self, request: Bars, counts: NDArray[Any]) -> None:
         """Draw the bars of every class from zero, on a square-root scale so that rare classes show."""
         edges = np.log10(request.edges) if self.log else np.asarray(request.edges)
         classes = request.catalogue.manifest.classes
@@ -359,11 +366,16 @@ class HistogramView:
 
     def mark(self, low: float | None, high: float | None) -> None:
         """Grey out what lies outside [low, high], in the units of the column."""
-        for shade, side, limit in zip(self._outside, ("right", "left"), (low, high), strict=True):
-            if limit is not None and self.log:
-                limit = math.log10(limit) if limit > 0 else self.plot.x_range.start
-            if (shade.visible, getattr(shade, side)) != (limit is not None, limit):
-                shade.update(visible=limit is not None, **{side: limit})
+        start, end = self.plot.x_range.start, self.plot.x_range.end
+
+        def place(limit: float) -> float:
+            return (math.log10(limit) if limit > 0 else start) if self.log else limit
+
+        strips = [(start, place(low))] if low is not None else []
+        strips += [(place(high), end)] if high is not None else []
+        outside = {"left": [min(strip) for strip in strips], "right": [max(strip) for strip in strips]}
+        if outside != self._outside.data:
+            self._outside.data = outside
 
     def _dragged(self, event: SelectionGeometry) -> None:
         if not event.final:

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -37,23 +38,28 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(demo: Path) -> Iterator[str]:
     """The address of a server that shows the demo."""
+    catalogues = [str(demo / "demo"), "--labelled", str(demo / "demo-labelled")]
+    yield from serving(lambda port: [sys.executable, "-m", "galviz", "serve", *catalogues, "--port", str(port)])
+
+
+def serving(command: Callable[[int], list[str]]) -> Iterator[str]:
+    """The address of the server that `command(port)` starts, once it can draw; it is stopped afterwards."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    catalogues = [str(demo / "demo"), "--labelled", str(demo / "demo-labelled")]
-    log = tmp_path_factory.mktemp("server") / "log"
-    with log.open("w") as output:
-        command = [sys.executable, "-m", "galviz", "serve", *catalogues, "--port", str(port)]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-    address = f"http://{HOST}:{port}"
-    try:
-        _wait_until_healthy(address, process, log)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with tempfile.TemporaryDirectory(prefix="galviz-") as folder:
+        log = Path(folder) / "log"
+        with log.open("w") as output:
+            process = subprocess.Popen(command(port), stdout=output, stderr=subprocess.STDOUT)
+        address = f"http://{HOST}:{port}"
+        try:
+            _wait_until_healthy(address, process, log)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

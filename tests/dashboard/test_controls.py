@@ -24,6 +24,8 @@ def test_the_legend_follows_undo_and_shows_counts(session: Session) -> None:
     assert [button.value for button in legend._buttons.values()] == [False, True, False]
     legend.show({"GALAXY": 1234567, "QSO": 0, "STAR": 5})
     assert [button.label for button in legend._buttons.values()] == ["galaxies  1,234,567", "quasars  0", "stars  5"]
+    legend.show({"GALAXY": 1234567, "QSO": 0, "STAR": 5}, exact=False)
+    assert legend._buttons["GALAXY"].label == "galaxies  ≈ 1,230,000"
     assert session.selection.get("class") == OneOf("class_pred", ("QSO",)), "following must not choose"
 
 
@@ -86,6 +88,8 @@ def test_colour_by_a_mean_needs_a_column(session: Session) -> None:
     control.by.value = "mean"
     control.column.value = "p_quasar"
     assert session.look == Look("mean", "p_quasar", "log")
+    control.by.value = control.by.options["Minimum of"]
+    assert session.look == Look("minimum", "p_quasar", "log")
     assert control.column.visible
     control.by.value = "count"
     control.scale.value = "eq_hist"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from bokeh.document import Document
 from bokeh.models import Div
 
-from dashboard.tasks import Newest, Task, soon, words
-from galviz.errors import GalvizError
+from dashboard.tasks import Newest, Stepwise, Task, soon, words
+from galviz.errors import Cancelled, GalvizError
 
 Progress = Callable[[float, str], None]
 
@@ -60,6 +61,101 @@ def test_a_failed_drawing_is_told_and_the_next_one_works() -> None:
     assert failures == ["The index is stale; run `galviz index`."]
     newest.ask(2)
     until(lambda: shown == [(2, 2)])
+
+
+class Painter:
+    """Work in two steps, an estimate and an exact answer; the exact one waits until it is let go or stopped."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Event()
+        self.stopped: list[int] = []
+        self.shown: list[tuple[int, str]] = []
+        self.failures: list[str] = []
+        self.busy: list[bool] = []
+        self.newest = Stepwise(self.work, lambda *pair: self.shown.append(pair), self.failures.append, self.busy.append)
+
+    def work(self, request: int, stop: Callable[[], bool]) -> Iterator[str]:
+        yield "estimate"
+        self.begun.release()
+        while not self.go.wait(0.001):
+            if stop():
+                self.stopped.append(request)
+                raise Cancelled("Drawing was stopped.")
+        yield "exact"
+
+    def idle(self) -> bool:
+        return self.busy[-1:] == [False]
+
+
+def test_an_estimate_is_shown_before_the_exact_answer_is_there() -> None:
+    painter = Painter()
+    painter.newest.ask(1)
+    assert painter.begun.acquire(timeout=10)
+    until(lambda: painter.shown == [(1, "estimate")])
+    assert not painter.idle()
+    painter.go.set()
+    until(painter.idle)
+    assert painter.shown == [(1, "estimate"), (1, "exact")]
+    assert painter.failures == painter.stopped == []
+
+
+def test_a_newer_request_stops_the_exact_work_on_an_older_one() -> None:
+    painter = Painter()
+    painter.newest.ask(1)
+    assert painter.begun.acquire(timeout=10)
+    painter.newest.ask(2)
+    assert painter.begun.acquire(timeout=10)
+    assert painter.stopped == [1]
+    painter.go.set()
+    until(painter.idle)
+    assert painter.shown == [(1, "estimate"), (2, "estimate"), (2, "exact")]
+    assert painter.failures == [], "to be stopped is no failure"
+
+
+def test_a_slider_that_is_dragged_is_followed_by_estimates() -> None:
+    painter = Painter()
+    places = range(20)
+    for place in places:
+        painter.newest.ask(place)
+        assert painter.begun.acquire(timeout=10)
+    assert [place for place, _ in painter.shown] == list(places), "no place of the hand is left out"
+    painter.go.set()
+    until(painter.idle)
+    assert painter.shown == [*((place, "estimate") for place in places), (19, "exact")]
+    assert painter.stopped == list(places)[:-1]
+
+
+@pytest.mark.parametrize("step", ["estimate", "exact"])
+def test_an_error_in_either_step_is_told_and_what_was_shown_stays(step: str) -> None:
+    shown: list[Any] = []
+    failures: list[str] = []
+    busy: list[bool] = []
+
+    def work(request: int, stop: Callable[[], bool]) -> Iterator[str]:
+        for name in ("estimate", "exact"):
+            if (request, name) == (1, step):
+                raise GalvizError("The index is damaged; run `galviz index`.")
+            yield name
+
+    newest = Stepwise(work, lambda *pair: shown.append(pair), failures.append, busy.append)
+    newest.ask(1)
+    until(lambda: len(failures) == 1)
+    assert failures == ["The index is damaged; run `galviz index`."]
+    assert busy == [True, False]
+    assert shown == ([] if step == "estimate" else [(1, "estimate")])
+    newest.ask(2)
+    until(lambda: shown[-2:] == [(2, "estimate"), (2, "exact")])
+
+
+def test_work_stops_when_the_tab_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    painter, context = Painter(), SimpleNamespace(destroyed=False)
+    document = SimpleNamespace(session_context=context, add_next_tick_callback=lambda callback: None)
+    painter.newest._document = document
+    painter.newest.ask(1)
+    assert painter.begun.acquire(timeout=10)
+    context.destroyed = True
+    until(lambda: painter.stopped == [1])
 
 
 def test_a_task_reports_and_ends_with_its_result() -> None:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from dashboard.explore import Explore
-from dashboard.pictures import Backdrop, Counts
+from dashboard.pictures import Answer, Asked, Backdrop, Counts, Shaded, answers
 from dashboard.state import Plane, Session
+from dashboard.style import rounded
+from dashboard.tasks import Stepwise
 from dashboard.views import HistogramView, PlaneView, brush_clause, default_planes
 from galviz.catalogue import Catalogue
+from galviz.draw import never
 from galviz.selection import Box, Polygon, Range, Selection
 
 
@@ -107,24 +110,164 @@ def test_a_drag_on_a_histogram_is_the_filter(session: Session) -> None:
 
 
 def test_only_what_changed_is_drawn_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, object]] = []
+    explore, asked = asking(session, monkeypatch)
+    show_all(explore, asked[-1])
+    session.choose("umap", Box("umap_x", "umap_y", 0, 5, 0, 5))
+    assert "umap front" not in asked[-1].requests
+    assert {"sky front", "sky back", "cmd front", "cmd back", "counts", "psf_r bars"} <= set(asked[-1].requests)
+
+
+def asking(session: Session, monkeypatch: pytest.MonkeyPatch) -> tuple[Explore, list[Asked]]:
+    """Explore as the browser has laid it out, and what it asks for; nothing is drawn."""
+    asked: list[Asked] = []
+    monkeypatch.setattr(Stepwise, "ask", lambda _, request: asked.append(request))
     explore = Explore(session)
-    monkeypatch.setattr(explore._newest, "ask", asked.append)
     for view in explore.planes:
         sized(view)
-    explore._asked = {}
-    explore.redraw()
-    everything = asked[-1]
-    explore._show(everything, {name: request and request.compute() for name, request in everything.items()})
-    session.choose("umap", Box("umap_x", "umap_y", 0, 5, 0, 5))
-    assert "umap front" not in asked[-1]
-    assert {"sky front", "sky back", "cmd front", "cmd back", "counts", "psf_r bars"} <= set(asked[-1])
+    return explore, asked
 
 
-def test_the_sentence_counts_and_speaks(session: Session) -> None:
-    explore = Explore(session)
+def show_all(explore: Explore, asked: Asked) -> None:
+    for step in answers(asked, never):
+        explore._show(asked, step)
+
+
+def quality(explore: Explore) -> str:
+    return explore._busy.object.split('gv-quality">')[1].split("<")[0]
+
+
+def estimates(asked: Asked) -> dict[str, Answer]:
+    """What is asked, exact in truth but said to be estimated."""
+    found = {name: answer for step in answers(asked, never) for name, answer in step.items()}
+    return {name: Answer(answer.result, exact=False) for name, answer in found.items()}
+
+
+def test_the_page_says_whether_it_shows_estimates(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore, asked = asking(session, monkeypatch)
+    assert quality(explore) == "…"
+    session.choose("psf_r", Range("psf_r", high=18.0))
+    explore._show(asked[-1], estimates(asked[-1]))
+    assert quality(explore) == "estimate"
+    assert "drawing" in explore._busy.object
+    exact = session.catalogue.count("psf_r <= 18")
+    assert f'data-count="{exact}"' in explore._sentence.object
+    assert f"about {rounded(exact)}</b>" in explore._sentence.object
+    assert all("≈ " in button.label for button in explore.legend._buttons.values())
+    steps = list(answers(asked[-1], never))
+    for step in steps[:-1]:
+        explore._show(asked[-1], step)
+        assert quality(explore) == "estimate"
+    explore._show(asked[-1], steps[-1])
+    assert quality(explore) == "exact"
+    assert "drawing" not in explore._busy.object
+    assert f"<b>{exact:,}</b>" in explore._sentence.object
+
+
+def test_an_estimate_that_is_shown_is_only_made_exact(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore, asked = asking(session, monkeypatch)
+    first = asked[-1]
+    assert first.seen == frozenset()
+    explore._show(first, {"sky front": estimates(first)["sky front"]})
+    session.look = dataclasses.replace(session.look, safe=True)
+    assert asked[-1].seen == frozenset(), "another look is another picture"
+    explore._show(asked[-1], {"sky front": estimates(asked[-1])["sky front"]})
+    session.choose("sky", Box("sky_x", "sky_y", -1, 1, -1, 1))
+    assert asked[-1].seen == {"sky front"}, "a view leaves its own brush out"
+    assert "sky front" in asked[-1].requests
+
+
+def test_what_is_back_where_it_was_is_not_drawn(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore, asked = asking(session, monkeypatch)
+    show_all(explore, asked[-1])
+    session.choose("psf_r", Range("psf_r", high=18.0))
+    assert asked[-1].requests
+    session.undo()
+    assert asked[-1].requests == {}
+
+
+def test_a_failure_leaves_the_old_picture(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore, asked = asking(session, monkeypatch)
+    show_all(explore, asked[-1])
+    before = [view._front.data["image"][0] for view in explore.planes]
+    session.choose("psf_r", Range("psf_r", high=18.0))
+    explore._fail("The index is damaged; run `galviz index`.")
+    assert 'role="alert">The index is damaged' in explore._sentence.object
+    assert quality(explore) == "out of date"
+    assert all(view._front.data["image"][0] is old for view, old in zip(explore.planes, before, strict=True))
+    session.choose("psf_r", Range("psf_r", high=19.0))
+    show_all(explore, asked[-1])
+    assert quality(explore) == "exact"
+    assert "data-count" in explore._sentence.object
+
+
+def test_a_picture_that_looks_the_same_is_not_sent_again(plane: PlaneView) -> None:
+    request = sized(plane).requests()["umap front"]
+    pixels = np.full((200, 300), 7, np.uint32)
+    plane.show("front", request, Shaded(pixels))
+    sent = plane._front.data
+    plane.show("front", request, Shaded(pixels.copy()))
+    assert plane._front.data is sent
+    plane.show("front", request, Shaded(pixels + 1))
+    assert plane._front.data["image"][0][0, 0] == 8
+
+
+def test_a_late_picture_of_another_plane_is_not_shown(plane: PlaneView, session: Session) -> None:
+    request = sized(plane).requests()["umap front"]
+    session.planes = session.planes | {"umap": Plane("g_r", "psf_r")}
+    plane.follow()
+    plane.show("front", request, Shaded(np.zeros((200, 300), np.uint32)))
+    assert plane._front.data["image"] == []
+
+
+def test_the_colour_bar_moves_and_is_made_anew_for_other_colours_only(plane: PlaneView) -> None:
+    sized(plane)
+    session = plane.session
+    session.look = dataclasses.replace(session.look, by="maximum", column="psf_r")
+    request = plane.requests()["umap front"]
+    plane.show("front", request, Shaded(np.zeros((200, 300), np.uint32), 1.0, 2.0))
+    mapper = plane._bar.color_mapper
+    plane.show("front", request, Shaded(np.zeros((200, 300), np.uint32), 1.0, 3.0))
+    assert plane._bar.color_mapper is mapper
+    assert (mapper.low, mapper.high) == (1.0, 3.0)
+    session.theme = "light"
+    plane.show("front", plane.requests()["umap front"], Shaded(np.zeros((200, 300), np.uint32), 1.0, 3.0))
+    assert plane._bar.color_mapper.palette != mapper.palette
+
+
+def test_what_a_filter_leaves_out_is_shaded(session: Session) -> None:
+    view = HistogramView("resolved_r", session, lambda: None)
+    view.follow(session.catalogue.manifest.columns["resolved_r"])
+    start, end = view.plot.x_range.start, view.plot.x_range.end
+    for limits, left, right in (
+        ((0.01, 0.1), [start, -1.0], [-2.0, end]),
+        ((0.01, None), [start], [-2.0]),
+        ((None, 0.1), [-1.0], [end]),
+        ((-5.0, None), [start], [start]),
+        ((None, None), [], []),
+    ):
+        view.mark(*limits)
+        assert view._outside.data == {"left": left, "right": right}
+
+
+def test_many_changes_are_one_update(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore, asked = asking(session, monkeypatch)
+    waiting: list[object] = []
+    monkeypatch.setattr("dashboard.explore.soon", lambda document, callback: waiting.append(callback))
+    asked.clear()
+    for high in (18.0, 18.5, 19.0):
+        session.choose("psf_r", Range("psf_r", high=high))
+        explore.planes[0].plot.x_range.end += 0.1
+        explore.planes[0]._changed()
+    assert len(waiting) == 1
+    waiting.pop()()
+    assert len(asked) == 1
+    assert asked[0].requests["counts"].selection.get("psf_r") == Range("psf_r", high=19.0)
+
+
+def test_the_sentence_counts_and_speaks(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore, _ = asking(session, monkeypatch)
     request = Counts(session.catalogue, Selection((("psf_r", Range("psf_r", high=18.0)),)))
-    explore._say(request, *request.compute())
+    explore._say(request, *request.answer(exact=True), exact=True)
     text = explore._sentence.object
     assert f'data-count="{session.catalogue.count("psf_r <= 18")}"' in text
     assert "6,000 sources" in text
@@ -143,11 +286,9 @@ def test_planes_come_from_the_manifest(catalogue: Catalogue) -> None:
 
 
 def test_the_sentence_comes_back_after_a_failure(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, object]] = []
-    explore = Explore(session)
-    monkeypatch.setattr(explore._newest, "ask", asked.append)
-    explore._shown["counts"] = Counts(session.catalogue, session.selection)
+    explore, asked = asking(session, monkeypatch)
+    explore._shown["counts"] = (Counts(session.catalogue, session.selection), True)
     explore._fail("The index is stale; run `galviz index`.")
     assert "stale" in explore._sentence.object
     explore.redraw()
-    assert "counts" in asked[-1]
+    assert "counts" in asked[-1].requests
