@@ -25,18 +25,21 @@ from galviz.selection import Mask, Selection
 
 MASK_BYTES = 64 << 20
 PLACE_BYTES = 128 << 20
+BIN_BYTES = 32 << 20
 Stop = Callable[[], bool]
 Estimate = tuple[NDArray[Any], NDArray[Any]]
 
 
 def plane_of(catalogue: Catalogue, index: Index, request: Request) -> Plane | None:
-    """The plane whose sample can estimate a request; None where there is no sample, or too few rows to need one."""
-    for plane in index.planes:
-        if (plane.layout.x, plane.layout.y) == (request.view.x, request.view.y) and plane.sample is not None:
-            asked = (request.view.x, request.view.y, request.column or request.view.x, *request.selection.columns)
-            names = {catalogue.manifest.column(name).name for name in asked}
-            return plane if names <= set(plane.sample.columns) else None
-    return None
+    """The plane whose sample can estimate a request, best its own; None where there is no sample."""
+    asked = (request.view.x, request.view.y, request.column or request.view.x, *request.selection.columns)
+    names = {catalogue.manifest.column(name).name for name in asked}
+    able = [plane for plane in index.planes if plane.sample is not None and names <= set(plane.sample.columns)]
+    return next((plane for plane in able if _is_own(plane, request.view)), able[0] if able else None)
+
+
+def _is_own(plane: Plane, view: Viewport) -> bool:
+    return (plane.layout.x, plane.layout.y) == (view.x, view.y)
 
 
 def home_of(index: Index, columns: tuple[str, ...]) -> Plane | None:
@@ -78,7 +81,8 @@ def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> 
         counts = np.zeros((height, width, depth), np.float32)
         squared = np.zeros_like(counts)
         # Sources that the sample does not show may be anywhere in their cell, of any class.
-        field = np.repeat(sample.floor[:, :, None] / depth, depth, axis=2)
+        floor = sample.floor if _is_own(plane, request.view) else np.full_like(sample.floor, sample.floor.mean())
+        field = np.repeat(floor[:, :, None] / depth, depth, axis=2)
         runs.weigh_points(rows, places, cells, sample.weight, counts.ravel(), squared.ravel(), field.ravel())
         runs.errors_of(squared, field, *_cells_shown(plane, request.view), squared)
         return (counts, squared) if request.by else (counts[:, :, 0], squared[:, :, 0])
@@ -117,10 +121,12 @@ def _places(
     """Where each row of the sample counts in a picture, and in which cell; -1 for nowhere."""
     sample, layout = plane.sample, plane.layout
     assert sample is not None
-    xs, ys = sample.columns[layout.x], sample.columns[layout.y]
+    xs, ys = sample.columns[view.x], sample.columns[view.y]
     codes = sample.columns[by] if by else np.zeros(xs.size, np.int8)
     places = np.empty(xs.size, np.int32)
     runs.pixels_of(xs, ys, codes, depth, view.window, view.width, view.height, places)
+    if not _is_own(plane, view):  # the cells are those of another plane, so that errors are of the rows alone
+        return places, np.full(xs.size, -1, np.int32)
     columns, rows = _cells(xs, layout.x_low, layout.x_high), _cells(ys, layout.low, layout.high)
     known = np.isfinite(xs) & np.isfinite(ys) & (codes >= 0)
     return places, np.where(known, (rows * CELLS + columns) * depth + codes, -1).astype(np.int32)
@@ -135,6 +141,9 @@ def _cells(values: NDArray[Any], low: float, high: float) -> NDArray[np.int64]:
 def _cells_shown(plane: Plane, view: Viewport) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
     """The cell of each row and of each column of pixels, and the share of a cell that a pixel is."""
     layout = plane.layout
+    if not _is_own(plane, view):  # where the cells lie is not known
+        nowhere = np.zeros(max(view.shape), np.int64)
+        return nowhere, nowhere, CELLS**2 / (view.width * view.height)
     cells, share = [], 1.0
     for limits, pixels, low, high in (
         (view.y_range, view.height, layout.low, layout.high),
@@ -149,12 +158,11 @@ def _cells_shown(plane: Plane, view: Viewport) -> tuple[NDArray[np.int64], NDArr
 def class_counts(catalogue: Catalogue, index: Index, plane: Plane, selection: Selection, by: str) -> NDArray[np.int64]:
     """The estimated number of selected sources of each class."""
     assert plane.sample is not None
-    mask = mask_of(catalogue, index, plane, selection)
-    codes = plane.sample.columns[by][mask].astype(np.int64)
-    known = codes >= 0
-    weights = plane.sample.weight[mask][known]
-    sums = np.bincount(codes[known], weights, minlength=len(catalogue.manifest.classes))
-    return np.rint(sums).astype(np.int64)
+    rows = np.flatnonzero(mask_of(catalogue, index, plane, selection))
+    out = np.zeros((1, len(catalogue.manifest.classes)))
+    bins = np.zeros(len(plane.sample.weight), np.int32)
+    runs.weigh_bins(rows, bins, plane.sample.columns[by], plane.sample.weight, out)
+    return np.asarray(np.rint(out[0]), np.int64)
 
 
 def count(catalogue: Catalogue, index: Index, plane: Plane, selection: Selection) -> int:
@@ -170,12 +178,24 @@ def histogram(
 ) -> NDArray[np.int64]:  # fmt: skip
     """The estimated counts (bins, classes), or (bins, 1)."""
     assert plane.sample is not None
-    mask = mask_of(catalogue, index, plane, selection)
-    values = plane.sample.columns[column][mask].astype(float)
-    codes = plane.sample.columns[by][mask].astype(np.int64) if by else np.zeros(values.size, np.int64)
-    inside = (codes >= 0) & (values >= edges[0]) & (values <= edges[-1])
-    bins = len(edges) - 1
-    places = np.minimum(np.searchsorted(edges, values[inside], side="right") - 1, bins - 1)
-    depth = len(catalogue.manifest.classes) if by else 1
-    sums = np.bincount(places * depth + codes[inside], plane.sample.weight[mask][inside], minlength=bins * depth)
-    return np.rint(sums).astype(np.int64).reshape(bins, depth)
+    rows = np.flatnonzero(mask_of(catalogue, index, plane, selection))
+    codes = plane.sample.columns[by] if by else np.zeros(len(plane.sample.weight), np.int8)
+    out = np.zeros((len(edges) - 1, len(catalogue.manifest.classes) if by else 1))
+    runs.weigh_bins(rows, _bins(index, plane, column, edges), codes, plane.sample.weight, out)
+    return np.asarray(np.rint(out), np.int64)
+
+
+_kept_bins: LRUCache[Any, NDArray[np.int32]] = LRUCache(BIN_BYTES, getsizeof=lambda bins: max(bins.nbytes, 1))
+
+
+@cached(
+    _kept_bins,
+    key=lambda index, plane, column, edges: hashkey(index.identity, plane.number, column, edges.tobytes()),
+    lock=threading.Lock(),
+)
+def _bins(index: Index, plane: Plane, column: str, edges: NDArray[np.float64]) -> NDArray[np.int32]:
+    """The bin of each row of a sample, the last one including its upper edge; -1 for none."""
+    assert plane.sample is not None
+    values = plane.sample.columns[column].astype(float)
+    places = np.minimum(np.searchsorted(edges, values, side="right") - 1, len(edges) - 2)
+    return np.asarray(np.where((values >= edges[0]) & (values <= edges[-1]), places, -1), np.int32)

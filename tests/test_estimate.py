@@ -216,7 +216,7 @@ def test_weights_stand_for_all_rows(sampled: Catalogue) -> None:
     [
         (FULL, "note > 0", {}),
         (FULL, "r > 15", {"mean": "note"}),
-        (Viewport("v", "u", (-5, 5), (-5, 5), 9, 8), "", {}),
+        (Viewport("v", "note", (-5, 5), (-5, 5), 9, 8), "", {}),
     ],
 )
 def test_what_the_sample_does_not_hold_is_drawn_exactly(
@@ -227,6 +227,18 @@ def test_what_the_sample_does_not_hold_is_drawn_exactly(
     assert "standard_error" not in quick.attrs
     np.testing.assert_array_equal(quick, draw(sampled, view, text, **options))
     assert count(sampled, "note > 0", exact=False) == count(sampled, "note > 0")
+
+
+def test_a_plane_without_a_sample_of_its_own_is_estimated_from_another(sampled: Catalogue) -> None:
+    view = Viewport("r", "u", (13, 21), (-6, 6), 64, 48)
+    quick, whole = draw(sampled, view, "p_best > 0.5", exact=False), draw(sampled, view, "p_best > 0.5")
+    assert (quick.attrs["exact"], whole.attrs["exact"]) == (False, True)
+    assert quick.shape == quick.attrs["standard_error"].shape == whole.shape
+    assert float(quick.sum()) == pytest.approx(float(whole.sum()), rel=0.03)
+    error = np.sqrt((quick.attrs["standard_error"].astype(float) ** 2).reshape(4, 12, 4, 16).sum(axis=(1, 3)))
+    away = (quick.values - whole.values.astype(float)).reshape(4, 12, 4, 16).sum(axis=(1, 3))
+    assert (np.abs(away) <= 3 * error).mean() >= 0.93  # of 16 blocks
+    assert (error > 0).all()
 
 
 def test_a_small_catalogue_is_drawn_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

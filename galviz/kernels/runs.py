@@ -511,6 +511,18 @@ def errors_of(
 
 
 @loop
+def weigh_bins(
+    rows: Places, bins: NDArray[np.int32], codes: NDArray[np.int8], weights: NDArray[np.float32],
+    out: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Add the weights of the rows of a sample to `out` (bins, categories); a negative bin or code is none."""
+    for k in range(rows.shape[0]):
+        i = rows[k]
+        if bins[i] >= 0 and 0 <= codes[i] < out.shape[1]:
+            out[bins[i], codes[i]] += weights[i]
+
+
+@loop
 def weigh_values(
     rows: Places, places: NDArray[np.int32], values: NDArray[Any], weights: NDArray[np.float32],
     sums: NDArray[np.float64], extremes: NDArray[np.float64],
