@@ -184,12 +184,22 @@ def _go_on(stop: Stop) -> None:
         raise Cancelled("Something else is to be drawn.")
 
 
+class Cluster:
+    """Where exact pictures are drawn: by the workers of `client`, or here. Set when the server starts."""
+
+    client: Any = None
+
+
+CLUSTER = Cluster()
+
+
 def _paint(planes: Mapping[str, Picture | Backdrop], *, exact: bool, stop: Stop = never) -> dict[str, Answer]:
     """All planes of a step in one go, so that the engine reads what they share once."""
     if not planes:
         return {}
     catalogue = next(iter(planes.values())).catalogue
-    arrays = draw_many(catalogue, [plane.request() for plane in planes.values()], exact=exact, stop=stop)
+    requests = [plane.request() for plane in planes.values()]
+    arrays = draw_many(catalogue, requests, exact=exact, stop=stop, client=CLUSTER.client)
     return {
         name: Answer(plane.shade(array), bool(array.attrs["exact"]))
         for (name, plane), array in zip(planes.items(), arrays, strict=True)

@@ -24,7 +24,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from dashboard.app import create_app, settings_from_environment
-from dashboard.pictures import STATISTICS, Asked, Backdrop, Bars, Counts, Picture, answers
+from dashboard.pictures import CLUSTER, STATISTICS, Asked, Backdrop, Bars, Counts, Picture, answers
 from dashboard.state import Look, Settings
 from dashboard.tasks import WORKING, words
 from dashboard.views import default_planes
@@ -158,10 +158,14 @@ def routes(settings: Settings, address: str = "") -> list[tuple[str, type[Reques
 
 
 def serve(
-    catalogue: Path, labelled: Path | None = None, port: int = 5006, address: str = "127.0.0.1",
+    catalogue: Path, labelled: Path | None = None, port: int = 5006, address: str = "127.0.0.1", client: Any = None,
 ) -> None:  # fmt: skip
-    """Serve the page of a catalogue until interrupted; raises GalvizError before listening if it cannot be opened."""
+    """Serve the page of a catalogue until interrupted; raises GalvizError before listening if it cannot be opened.
+
+    With a `distributed.Client` the workers of its cluster draw the exact pictures.
+    """
     open_index(open_catalogue(catalogue))
+    CLUSTER.client = client
     settings = Settings(Path(catalogue), Path(labelled) if labelled else None, routes=True)
     everywhere = address in ("0.0.0.0", "::")
     names = [socket.gethostname(), socket.getfqdn()] if everywhere else [address]

@@ -227,12 +227,17 @@ def demo(data: Path, rows: int, labelled_rows: int, port: int, address: str, no_
 @click.option("--port", type=click.IntRange(1, 65535), default=5006)
 @click.option("--address", default="127.0.0.1", help="The address to listen on.")
 @click.option("--public", is_flag=True, help="Listen on all interfaces; needs BOKEH_SECRET_KEY.")
-def serve(catalogue: Path, labelled: Path | None, port: int, address: str, public: bool) -> None:
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="A Dask scheduler, such as tcp://host:8786, whose workers draw exact pictures; they must see the same files.",
+)
+def serve(catalogue: Path, labelled: Path | None, port: int, address: str, public: bool, scheduler: str | None) -> None:
     """Serve the dashboard of a catalogue."""
-    serve_page(catalogue, labelled, port, listening_address(address, public))
+    serve_page(catalogue, labelled, port, listening_address(address, public), scheduler)
 
 
-def serve_page(catalogue: Path, labelled: Path | None, port: int, address: str) -> None:
+def serve_page(catalogue: Path, labelled: Path | None, port: int, address: str, scheduler: str | None = None) -> None:
     """Check everything that can be checked fast, then hand over to the application."""
     opened = open_catalogue(catalogue)
     if not has_index(opened):
@@ -242,7 +247,9 @@ def serve_page(catalogue: Path, labelled: Path | None, port: int, address: str) 
     if labelled is not None:
         open_catalogue(labelled)
     check_port(address, port)
-    importlib.import_module("dashboard.server").serve(catalogue, labelled, port=port, address=address)
+    with connected(scheduler) as client:
+        page = importlib.import_module("dashboard.server")
+        page.serve(catalogue, labelled, port=port, address=address, client=client)
 
 
 def listening_address(address: str, public: bool) -> str:

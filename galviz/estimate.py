@@ -21,11 +21,13 @@ from galviz.index.layout import CELLS
 from galviz.kernels import runs
 from galviz.requests import Request, Viewport
 from galviz.scan import Block
-from galviz.selection import Mask, Selection
+from galviz.selection import Clause, Mask, OneOf, Selection
 
 MASK_BYTES = 64 << 20
 PLACE_BYTES = 128 << 20
 BIN_BYTES = 32 << 20
+COLUMN_BYTES = 128 << 20
+WEIGHT = ""  # the weights, which no column is named like
 Stop = Callable[[], bool]
 Estimate = tuple[NDArray[Any], NDArray[Any]]
 
@@ -61,12 +63,39 @@ def mask_of(catalogue: Catalogue, index: Index, plane: Plane, selection: Selecti
         with _lock:
             mask = _masks.get(key)
         if mask is None:
-            mask = clause.mask(Block(catalogue, plane.sample.columns, slice(0, rows)))
+            mask = _mask(catalogue, index, plane, clause)
             with _lock:
                 if mask.nbytes <= _masks.maxsize:
                     _masks[key] = mask
         result &= mask
     return result
+
+
+def _mask(catalogue: Catalogue, index: Index, plane: Plane, clause: Clause) -> Mask:
+    names = {catalogue.manifest.column(name).name for name in clause.columns}
+    arrays = {name: _column(index, plane, name) for name in names}
+    if isinstance(clause, OneOf) and all(catalogue.manifest.columns[name].kind == "class" for name in names):
+        (codes,) = arrays.values()
+        classes = np.append(np.arange(len(catalogue.manifest.classes)), -1).astype(np.int8)
+        chosen = clause.mask({clause.column: catalogue.labelled(clause.column, classes)})
+        return np.asarray(chosen[codes])  # that of no class comes last, where -1 looks it up
+    return clause.mask(Block(catalogue, arrays, slice(0, len(next(iter(arrays.values()))))))
+
+
+_kept_columns: LRUCache[Any, NDArray[Any]] = LRUCache(COLUMN_BYTES, getsizeof=lambda values: max(values.nbytes, 1))
+
+
+@cached(
+    _kept_columns,
+    key=lambda index, plane, name: hashkey(index.identity, plane.number, name),
+    lock=threading.Lock(),
+)
+def _column(index: Index, plane: Plane, name: str) -> NDArray[Any]:
+    """A column of a sample in memory: the pages of a mapped file go cold, and an estimate cannot wait for them."""
+    assert plane.sample is not None
+    values = np.array(plane.sample.weight if name == WEIGHT else plane.sample.columns[name])
+    values.flags.writeable = False
+    return values
 
 
 def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> Estimate:
@@ -83,7 +112,8 @@ def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> 
         # Sources that the sample does not show may be anywhere in their cell, of any class.
         floor = sample.floor if _is_own(plane, request.view) else np.full_like(sample.floor, sample.floor.mean())
         field = np.repeat(floor[:, :, None] / depth, depth, axis=2)
-        runs.weigh_points(rows, places, cells, sample.weight, counts.ravel(), squared.ravel(), field.ravel())
+        weights = _column(index, plane, WEIGHT)
+        runs.weigh_points(rows, places, cells, weights, counts.ravel(), squared.ravel(), field.ravel())
         runs.errors_of(squared, field, *_cells_shown(plane, request.view), squared)
         return (counts, squared) if request.by else (counts[:, :, 0], squared[:, :, 0])
     values = sample.columns[str(request.column)]

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 import galviz as gv
+from galviz import work
 from galviz.__main__ import cli, in_words, listening_address, main
 from galviz.errors import GalvizError
 from galviz.index import has_index
@@ -230,7 +232,23 @@ def test_serve_hands_over_to_the_application(sky: Path, served: list[Any]) -> No
     port = free_port()
     assert main(["index", str(sky)]) == 0
     assert main(["serve", str(sky), "--labelled", str(sky), "--port", str(port)]) == 0
-    assert served == [((sky, sky), {"port": port, "address": "127.0.0.1"})]
+    assert served == [((sky, sky), {"port": port, "address": "127.0.0.1", "client": None})]
+
+
+@pytest.mark.parametrize("command", ["index", "serve"])
+def test_a_scheduler_that_does_not_answer_is_named(
+    command: str, sky: Path, served: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "_CONNECT", 0.5)
+    if command == "serve":
+        assert main(["index", str(sky)]) == 0
+    else:
+        shutil.rmtree(sky / "index", ignore_errors=True)
+    port = free_port()
+    options = ["--port", str(free_port())] if command == "serve" else []
+    said = refused(capsys, command, sky, "--scheduler", f"127.0.0.1:{port}", *options)
+    assert f"No scheduler answers at 127.0.0.1:{port}" in said
+    assert served == []
 
 
 def test_serve_wants_an_index(tmp_path: Path, served: list[Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,11 +154,14 @@ class Engine:
     at_hand: set[Request] = field(default_factory=set)
     calls: list[tuple[str, bool]] = field(default_factory=list)
     told_to_stop: list[bool] = field(default_factory=list)
+    clients: list[Any] = field(default_factory=list)
     on_exact: Callable[[], None] = lambda: None
 
     def draw_many(
-        self, catalogue: Catalogue, requests: Sequence[Request], *, exact: bool = True, stop: Callable[[], bool]
-    ) -> list[xr.DataArray]:
+        self, catalogue: Catalogue, requests: Sequence[Request], *, exact: bool = True, stop: Callable[[], bool],
+        client: Any = None,
+    ) -> list[xr.DataArray]:  # fmt: skip
+        self.clients.append(client)
         self.calls.append((f"{len(requests)} planes", exact))
         if not exact:
             self.told_to_stop.append(stop())
@@ -298,3 +301,11 @@ def test_a_small_catalogue_is_exact_at_once(catalogue: Catalogue) -> None:
     steps = list(answers(asked(catalogue), lambda: False))
     assert len(steps) == 2
     assert all(exact for step in exactness(steps) for exact in step.values())
+
+
+def test_exact_pictures_are_drawn_on_the_cluster_of_the_server(
+    catalogue: Catalogue, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures.CLUSTER, "client", "a cluster")
+    list(answers(asked(catalogue), lambda: False))
+    assert set(engine.clients) == {"a cluster"}
