@@ -237,7 +237,7 @@ def test_serve_hands_over_to_the_application(sky: Path, served: list[Any]) -> No
 
 @pytest.mark.parametrize("command", ["index", "serve"])
 def test_a_scheduler_that_does_not_answer_is_named(
-    command: str, sky: Path, served: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: str, sky: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(work, "_CONNECT", 0.5)
     if command == "serve":
@@ -248,7 +248,6 @@ def test_a_scheduler_that_does_not_answer_is_named(
     options = ["--port", str(free_port())] if command == "serve" else []
     said = refused(capsys, command, sky, "--scheduler", f"127.0.0.1:{port}", *options)
     assert f"No scheduler answers at 127.0.0.1:{port}" in said
-    assert served == []
 
 
 def test_serve_wants_an_index(tmp_path: Path, served: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
