@@ -244,6 +244,7 @@ def test_a_scheduler_that_does_not_answer_is_named(
         assert main(["index", str(sky)]) == 0
     else:
         shutil.rmtree(sky / "index", ignore_errors=True)
+    capsys.readouterr()
     port = free_port()
     options = ["--port", str(free_port())] if command == "serve" else []
     said = refused(capsys, command, sky, "--scheduler", f"127.0.0.1:{port}", *options)

@@ -30,7 +30,6 @@ from galviz.kernels.loops import Floats, loop
 Window = NDArray[np.float64]
 Places = NDArray[np.int64]
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
-FEW = 2  # rows a pixel up to which it is quicker to go row by row
 
 
 @loop
@@ -117,7 +116,7 @@ def find_runs(
                 continue
             stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
             place = first_not_below(xs, bounds[s, g], stop, window[0])
-            if stop - place < FEW * width:
+            if stop - place < width:
                 continue
             while place < stop:
                 column = pixel(np.float64(xs[place]), window[0], window[1], width)
