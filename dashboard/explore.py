@@ -145,7 +145,7 @@ class Explore:
 
     def _chip(self, name: str) -> pn.widgets.Button:
         button = pn.widgets.Button(css_classes=["gv-chip"], height=26, sizing_mode="stretch_width", margin=(2, 4))
-        button.on_click(lambda _: self.session.choose(name, None))
+        button.on_click(lambda _: self.session.remove(name))
         return button
 
     def _layout(self) -> pn.Row:

@@ -79,6 +79,10 @@ class Session(param.Parameterized):
         """Let `clause` be what the widget or view `name` asks for; None removes it."""
         self._replace(self.selection.choose(name, clause), name)
 
+    def remove(self, name: str) -> None:
+        """Remove the clause of `name`: never part of a drag, however soon it follows one."""
+        self._replace(self.selection.choose(name, None), "")
+
     def clear(self) -> None:
         """Select every source."""
         self._replace(Selection(), "")

@@ -51,7 +51,7 @@ def _on_threads(
     function: Callable[[Item], Result], items: list[Item], stop: Callable[[], bool]
 ) -> Iterator[tuple[Item, Result]]:
     threads = max(1, min(os.cpu_count() or 1, len(items)))
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="work")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="unit")
     try:
         pending = {pool.submit(function, item): item for item in items}
         while pending:

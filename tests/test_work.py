@@ -81,7 +81,7 @@ def test_nothing_runs_on_after_whoever_iterates_has_left() -> None:
     assert count <= 2 * (os.cpu_count() or 1) + 1
     time.sleep(0.1)
     assert len(started) == count
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("work")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("unit")]
 
 
 def test_futures_come_as_they_get_done(client: Any) -> None:

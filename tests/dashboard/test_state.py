@@ -55,6 +55,17 @@ def test_a_drag_is_undone_in_one_step(session: Session, monkeypatch: pytest.Monk
     assert session.selection == Selection()
 
 
+def test_a_clause_that_is_removed_right_after_a_drag_comes_back(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "SAME_GESTURE", 60.0)
+    session.choose("psf_r", BRIGHT)
+    session.remove("psf_r")
+    assert session.selection == Selection()
+    session.undo()
+    assert session.selection.get("psf_r") == BRIGHT
+
+
 def test_sessions_do_not_share_anything(catalogue: Catalogue) -> None:
     first, second = Session(catalogue=catalogue), Session(catalogue=catalogue)
     first.choose("psf_r", BRIGHT)
