@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -21,12 +21,10 @@ from numpy.typing import NDArray
 from dashboard import style
 from dashboard.state import Look
 from galviz.catalogue import Catalogue
-from galviz.draw import Request, Viewport, class_counts, count, draw_many, histogram, never
-from galviz.errors import Cancelled
+from galviz.draw import Request, Viewport, class_counts, count, draw_many, histogram
 from galviz.index import open_index
 from galviz.selection import Selection
-
-Stop = Callable[[], bool]
+from galviz.work import Stop, ask, never
 
 MIN_ALPHA = 70
 SPARSE_ALPHA = 150
@@ -172,16 +170,11 @@ def answers(asked: Asked, stop: Stop) -> Iterator[dict[str, Answer]]:
         yield counted
     done = {name for name, answer in (first | counted).items() if answer.exact}
     if left := {name: item for name, item in planes.items() if name not in done}:
-        _go_on(stop)
+        ask(stop)
         yield _paint(left, exact=True, stop=stop)
     if rest := {name: item for name, item in numbers.items() if name not in done}:
-        _go_on(stop)
+        ask(stop)
         yield {name: Answer(_number(item, stop), exact=True) for name, item in rest.items()}
-
-
-def _go_on(stop: Stop) -> None:
-    if stop():
-        raise Cancelled("Something else is to be drawn.")
 
 
 class Cluster:

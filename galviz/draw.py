@@ -9,7 +9,8 @@ Shading stays outside.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from numpy.typing import NDArray
 
 from galviz import estimate as estimates
 from galviz import exact as sorted_planes
-from galviz import kernels, scan
+from galviz import kernels, scan, tally
 from galviz.catalogue import Catalogue, as_selection
 from galviz.errors import SelectionError
 from galviz.index import Index, has_index, open_index, shown_range
 from galviz.requests import Request, Viewport
 from galviz.selection import Selection
+from galviz.work import Stop, at_once, never
 
 __all__ = [
     "Request", "Viewport", "class_counts", "column_range", "count", "draw", "draw_many", "histogram", "is_cached",
@@ -33,12 +35,6 @@ __all__ = [
 
 PICTURE_BYTES = 256 << 20
 RANGE_ROWS = 1_000_000
-Stop = Callable[[], bool]
-
-
-def never() -> bool:
-    """The work goes on."""
-    return False
 
 
 def draw(
@@ -93,8 +89,8 @@ def draw_many(
             if (plane := estimates.plane_of(catalogue, index, request)) is not None
             and not sorted_planes.is_quick(catalogue, index, request)
         }
-        drawn = scan.at_once(
-            [_call(estimates.draw, catalogue, index, plane, request) for request, plane in quick.items()], stop
+        drawn = at_once(
+            [partial(estimates.draw, catalogue, index, plane, request) for request, plane in quick.items()], stop
         )
         for request, (values, error) in zip(quick, drawn, strict=True):
             known[request], errors[request] = values, error
@@ -173,10 +169,6 @@ def _array(
     return xr.DataArray(values, dims=("y", "x", *last), coords=coords, attrs=attrs)
 
 
-def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    return lambda: function(*arguments)
-
-
 def histogram(
     catalogue: Catalogue,
     column: str,
@@ -197,8 +189,8 @@ def histogram(
     if index := _index(catalogue):
         if not exact and (plane := estimates.home_of(index, _names(catalogue, chosen, name, group))):
             return estimates.histogram(catalogue, index, plane, name, limits, chosen, group)
-        if group in (None, index.layout.by) and sorted_planes.histogram_plane(index, name):
-            return sorted_planes.histogram(catalogue, index, name, limits, chosen, group is not None, stop)
+        if group in (None, index.layout.by) and tally.histogram_plane(index, name):
+            return tally.histogram(catalogue, index, name, limits, chosen, group is not None, stop)
     out = np.zeros((len(limits) - 1, len(catalogue.manifest.classes) if group else 1), np.int64)
     for _, block, mask in scan.selected(catalogue, chosen, [name, group] if group else [name], stop):
         codes = block.codes(group) if group else np.zeros(len(block), np.int8)
@@ -245,7 +237,7 @@ def class_counts(
     if index and not exact and (plane := estimates.home_of(index, _names(catalogue, chosen, name))):
         out = estimates.class_counts(catalogue, index, plane, chosen, name)
     elif index and index.planes and name == index.layout.by:
-        out = sorted_planes.class_counts(catalogue, index, chosen, stop)[:-1]
+        out = tally.class_counts(catalogue, index, chosen, stop)[:-1]
     else:
         for _, block, mask in scan.selected(catalogue, chosen, [name], stop):
             kernels.count_codes(block.codes(name), mask, out)
@@ -267,7 +259,7 @@ def count(
     if index and not exact and (plane := estimates.home_of(index, _names(catalogue, chosen))):
         return estimates.count(catalogue, index, plane, chosen)
     if index and index.planes:
-        return int(sorted_planes.class_counts(catalogue, index, chosen, stop).sum())
+        return int(tally.class_counts(catalogue, index, chosen, stop).sum())
     return sum(int(mask.sum()) for _, _, mask in scan.selected(catalogue, chosen, [], stop))
 
 
@@ -278,8 +270,8 @@ def selected(
     chosen, index = as_selection(selection), _index(catalogue)
     names = {name: catalogue.manifest.column(name).name for name in columns}
     in_rows = index is not None and {*names.values(), *_names(catalogue, chosen)} <= set(index.columns)
-    if index and index.planes and not in_rows and sorted_planes.holds(index, names.values()):
-        for rows, values in sorted_planes.selected(catalogue, index, chosen, list(names.values())):
+    if index and index.planes and not in_rows and tally.holds(index, names.values()):
+        for rows, values in tally.selected(catalogue, index, chosen, list(names.values())):
             yield rows, {name: values[stored] for name, stored in names.items()}
         return
     for start, block, mask in scan.selected(catalogue, chosen, list(columns), never):

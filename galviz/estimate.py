@@ -7,7 +7,6 @@ an outlier nor a rare class is lost. A sampled source of weight w stands for w s
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ PLACE_BYTES = 128 << 20
 BIN_BYTES = 32 << 20
 COLUMN_BYTES = 128 << 20
 WEIGHT = ""  # the weights, which no column is named like
-Stop = Callable[[], bool]
 Estimate = tuple[NDArray[Any], NDArray[Any]]
 
 

@@ -1,4 +1,4 @@
-"""Exact pictures, counts and histograms from the sorted planes of an index.
+"""Exact pictures from the sorted planes of an index.
 
 The work is cut into pieces of consecutive strips that any thread or worker can do; what they return adds up to the
 same, bit for bit, in any order.
@@ -7,8 +7,9 @@ same, bit for bit, in any order.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,14 @@ from numpy.typing import NDArray
 from galviz.catalogue import Catalogue, open_catalogue
 from galviz.errors import StaleIndexError
 from galviz.index import Index, Plane, open_index
+from galviz.index.layout import WORD
 from galviz.kernels import runs
+from galviz.kernels.points import pixel
 from galviz.marks import Marks, chunks, combined, groups_on, marks_of, prepare, word_range
 from galviz.requests import Request, Viewport
-from galviz.scan import at_once
-from galviz.selection import Selection
 from galviz.values import SMALLEST, Values, values_of
-from galviz.work import finished
+from galviz.work import Stop, at_once, finished, never
 
-Stop = Callable[[], bool]
 RUN_BYTES = 384 << 20
 QUICK_ROWS = 1 << 24
 FAN_IN = 8  # pieces that one worker adds up
@@ -124,7 +124,7 @@ def draw(
     jobs = [Job(catalogue, index, request, stop, here=client is None) for request in requests]
     while open_jobs := [job for job in jobs if not job.is_done]:
         if client is None:
-            at_once([_call(job.work, *strips) for job in open_jobs for strips in job.pieces()], stop)
+            at_once([partial(job.work, *strips) for job in open_jobs for strips in job.pieces()], stop)
         else:
             _work_on_cluster(catalogue, open_jobs, stop, client)
         for job in open_jobs:
@@ -150,7 +150,7 @@ def _remote_piece(
     path: str, digest: str, request: Request, first: int, last: int, mean: NDArray[np.float64] | None
 ) -> Piece:
     catalogue = _opened(path, digest)
-    job = Job(catalogue, open_index(catalogue), request, _never, here=True)
+    job = Job(catalogue, open_index(catalogue), request, never, here=True)
     job.mean = mean
     return job.piece(first, last)
 
@@ -161,10 +161,6 @@ def _opened(path: str, digest: str) -> Catalogue:
     if catalogue.digest != digest:
         raise StaleIndexError(f"The catalogue {path} has changed meanwhile; open it again.")
     return catalogue
-
-
-def _never() -> bool:
-    return False
 
 
 class Job:
@@ -218,23 +214,31 @@ class Job:
         words = combined(plane, self.marks, first, last)
         found = _runs(self.index, plane, view, first, last)
         xs, ys = plane.columns[plane.layout.x], plane.columns[plane.layout.y]
-        strips = (plane.bounds, plane.spans, self.window, self.category, first, last)
-        where = (words, *strips, *found, top, view.height)
+        strips = runs.Strips(
+            plane.bounds, plane.spans, self.window, self.category, first, last, *found, top, view.height
+        )
         if self.mode < 0:
-            _count(xs, ys, *where, made.counts)
-            return made
-        known = self.values
-        start, stop = word_range(plane, first, last)
-        stored = known.part(64 * start, 64 * stop)
-        scale, mode = self._scale(), self._pass()
-        exactly = mode == runs.SUMS and self.is_whole
-        units = np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS
-        centres = _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1])
-        _summarise(
-            xs, ys, *stored, known.table, units, *votes(known.table), known.gaps, exactly, centres, scale, mode, *where,
-            made.counts[:, :, 0], made.sums, made.extremes,
-        )  # fmt: skip
+            runs.count_places(xs, ys, words, strips, made.counts)
+        else:
+            amounts = self._amounts(*word_range(plane, first, last), top, bottom)
+            runs.summarise_places(xs, ys, words, strips, amounts, made.counts[:, :, 0], made.sums, made.extremes)
         return made
+
+    def _amounts(self, start: int, stop: int, top: int, bottom: int) -> runs.Amounts:
+        """The values of the words [start, stop), which the rows of pixels from `top` to `bottom` show."""
+        known, scale, mode = self.values, self._scale(), self._pass()
+        exactly = mode == runs.SUMS and self.is_whole
+        return runs.Amounts(
+            *known.part(WORD * start, WORD * stop),
+            known.table,
+            np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS,
+            *votes(known.table),
+            known.gaps,
+            exactly,
+            _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1]),
+            scale,
+            mode,
+        )
 
     def _rows(self, first: int, last: int) -> tuple[int, int]:
         """The first and the last row of pixels that strips within `strips()` touch."""
@@ -242,7 +246,7 @@ class Job:
         low = max(float(np.nanmin(spans[:, 0])), self.window[2])
         high = min(float(np.nanmax(spans[:, 1])), self.window[3])
         edges = self.window[2], self.window[3], height
-        return runs.pixel(low, *edges), runs.pixel(max(low, high), *edges)
+        return pixel(low, *edges), pixel(max(low, high), *edges)
 
     def _pass(self) -> int:
         return runs.SUMS if self.mode == runs.SQUARES and self.mean is None else self.mode
@@ -290,8 +294,6 @@ class Job:
         return np.sqrt(out) if self.mode == runs.SQUARES else out
 
 
-_count: Callable[..., None] = runs.count_places
-_summarise: Callable[..., None] = runs.summarise_places
 _NO_UNITS = np.zeros(0, np.int64)
 _NO_MEAN = np.zeros((0, 0))
 Runs = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint64]]
@@ -331,119 +333,3 @@ def votes(table: NDArray[np.float64]) -> tuple[np.int32, np.float32]:
         if np.array_equal((least + np.arange(table.size)).astype(np.float32) / of, table):
             return least, of
     return np.int32(0), np.float32(0)
-
-
-def class_counts(catalogue: Catalogue, index: Index, selection: Selection, stop: Stop) -> NDArray[np.int64]:
-    """How many sources of each group are selected, (groups,)."""
-    plane = index.planes[0]
-    on, others = groups_on(plane, [clause for _, clause in selection], catalogue, index.layout.by)
-    marks = prepare(catalogue, index, plane, others, stop)
-
-    def part(first: int, last: int) -> NDArray[np.int64]:
-        out = np.zeros(on.size, np.int64)
-        runs.count_groups(combined(plane, marks, first, last), plane.bounds, first, last, out)
-        return out
-
-    total = sum(at_once([_call(part, *strips) for strips in chunks(plane)], stop))
-    return np.where(on, total, 0)
-
-
-def holds(index: Index, columns: Iterable[str]) -> bool:
-    """Whether `selected` knows the values of these columns."""
-    return set(columns) <= {*index.planes[0].columns, index.layout.by}
-
-
-def selected(
-    catalogue: Catalogue, index: Index, selection: Selection, columns: Sequence[str]
-) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
-    """The selected sources in the order of plane 0: their rows in the catalogue, and values of `columns` as stored."""
-    plane = index.planes[0]
-    on, others = groups_on(plane, [clause for _, clause in selection], catalogue, index.layout.by)
-    marks = prepare(catalogue, index, plane, others, _never)
-    codes = np.append(np.arange(on.size - 1), -1).astype(np.int8)
-    for first, last in chunks(plane):
-        origin = int(plane.bounds[first, 0])
-        end = int(plane.bounds[last - 1, -1])
-        chosen = np.zeros(-(-(end - origin) // 64), np.uint64)
-        runs.mark_groups(plane.bounds, on, first, last, chosen)
-        words = combined(plane, marks, first, last)
-        if words.size:
-            chosen &= words[: chosen.size]
-        places = origin + np.flatnonzero(np.unpackbits(chosen.view(np.uint8), bitorder="little"))
-        values: dict[str, NDArray[Any]] = {}
-        for name in columns:
-            if name == index.layout.by:
-                groups = np.searchsorted(plane.bounds[first:last, :-1].ravel(), places, side="right") - 1
-                values[name] = codes[groups % on.size]
-            elif name in plane.tables:
-                dtype = catalogue.manifest.columns[name].dtype
-                values[name] = plane.tables[name].astype(dtype)[plane.columns[name][places]]
-            else:
-                values[name] = plane.columns[name][places]
-        yield index.row[places].astype(np.int64), values
-
-
-def histogram_plane(index: Index, column: str) -> Plane | None:
-    """A plane that holds the column in single precision or as codes."""
-    return next(
-        (p for p in index.planes if column in p.tables or (column in p.columns and p.columns[column].dtype == "f4")),
-        None,
-    )
-
-
-def histogram(
-    catalogue: Catalogue, index: Index, column: str, edges: NDArray[np.float64], selection: Selection, by_class: bool,
-    stop: Stop,
-) -> NDArray[np.int64]:  # fmt: skip
-    """Counts (bins, classes), or (bins, 1), of a column that `histogram_plane` has a plane for."""
-    plane = histogram_plane(index, column)
-    assert plane is not None
-    on, others = groups_on(plane, [clause for _, clause in selection], catalogue, index.layout.by)
-    marks = prepare(catalogue, index, plane, others, stop)
-    category = np.where(on, np.arange(on.size) if by_class else 0, -1)
-    if by_class:
-        category[-1] = -1
-    values, depth = plane.columns[column], on.size - 1 if by_class else 1
-
-    def part(first: int, last: int) -> NDArray[np.int64]:
-        words = combined(plane, marks, first, last)
-        if column in plane.tables:
-            out = np.zeros((256, depth), np.int64)
-            runs.count_codes_of(values, words, plane.bounds, category, first, last, out)
-        else:
-            out = np.zeros((len(edges) - 1, depth), np.int64)
-            raw = values.view(np.uint32)
-            runs.count_bins(values, raw, edges, _near(edges), words, plane.bounds, category, first, last, out)
-        return out
-
-    total: NDArray[np.int64] = sum(at_once([_call(part, *strips) for strips in chunks(plane)], stop))
-    return _binned(plane.tables[column], total, edges) if column in plane.tables else total
-
-
-def _binned(table: NDArray[np.float64], counts: NDArray[np.int64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Counts of each code (256, categories) as counts of each bin."""
-    inside = np.flatnonzero((table >= edges[0]) & (table <= edges[-1]))
-    places = np.minimum(np.searchsorted(edges, table[inside], side="right") - 1, len(edges) - 2)
-    out = np.zeros((len(edges) - 1, counts.shape[1]), np.int64)
-    np.add.at(out, places, counts[inside])
-    return out
-
-
-@cached(LRUCache(16), key=lambda edges: edges.tobytes(), lock=threading.Lock())
-def _near(edges: NDArray[np.float64]) -> NDArray[np.integer[Any]]:
-    """The bin of any single-precision number by its upper 19 bits, in order; -1 - the lowest one where that is open."""
-    ordered = np.arange(1 << 19, dtype=np.uint32)
-    positive = (ordered >> 18).astype(bool)
-    # The ends of what has the same upper bits; rounding to single precision may have come from just outside.
-    ends = [np.where(positive, (ordered << 13) & 0x7FFFFFFF | low, ~(ordered << 13 | low)) for low in (0, 0x1FFF)]
-    with np.errstate(invalid="ignore", over="ignore"):
-        least = np.nextafter(ends[0].astype(np.uint32).view(np.float32), np.float32(-np.inf)).astype(np.float64)
-        most = np.nextafter(ends[1].astype(np.uint32).view(np.float32), np.float32(np.inf)).astype(np.float64)
-    last = len(edges) - 2
-    low = np.clip(np.searchsorted(edges, np.nan_to_num(least, nan=-np.inf), side="right") - 1, 0, last)
-    high = np.clip(np.searchsorted(edges, np.nan_to_num(most, nan=np.inf), side="right") - 1, 0, last)
-    return np.where(low == high, low, -1 - low).astype(np.int16 if last < 1 << 15 else np.int32)
-
-
-def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    return lambda: function(*arguments)

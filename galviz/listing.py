@@ -16,11 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from galviz.catalogue import Catalogue
-from galviz.draw import never, selected
+from galviz.draw import selected
 from galviz.index import has_index, open_index
 from galviz.manifest import Column
-from galviz.scan import at_once
 from galviz.selection import Selection
+from galviz.work import at_once, never
 
 Rows = NDArray[np.int64]
 _SMALL = np.uint32  # row numbers while they are sorted; no catalogue has 4 billion rows

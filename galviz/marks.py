@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,11 +24,11 @@ from galviz.coarse import coarse_of
 from galviz.index import Index, Plane
 from galviz.index.layout import BLOCK, WORD
 from galviz.kernels import bits
-from galviz.scan import THREADS, at_once, row_mask
+from galviz.scan import row_mask
 from galviz.selection import Box, Clause, OneOf, Polygon, Range
+from galviz.work import THREADS, Stop, at_once
 
 Words = NDArray[np.uint64]
-Stop = Callable[[], bool]
 # A condition on one column as stored, [low, high]; or a polygon of the plane itself.
 Between = tuple[str, Any, Any]
 MASK_BYTES = 256 << 20
@@ -92,7 +93,7 @@ class Marks:
             if self.is_whole:
                 return
             if self.is_local:
-                at_once([_call(self.fill, *part) for part in chunks(self.plane)], stop)
+                at_once([partial(self.fill, *part) for part in chunks(self.plane)], stop)
             else:
                 self._carry_over(stop)
                 self._done[:] = True
@@ -115,7 +116,7 @@ class Marks:
         rows = borrow(-(-self.catalogue.rows // WORD))
         bits.mark_mask(row_mask(self.catalogue, self.clause, stop), rows)
         pieces = _pieces(self.words.size)
-        at_once([_call(bits.gather, rows, index.row, first, last, self.words) for first, last in pieces], stop)
+        at_once([partial(bits.gather, rows, index.row, first, last, self.words) for first, last in pieces], stop)
         give_back(rows)
 
 
@@ -129,7 +130,7 @@ def _move(source: Words, places: NDArray[np.uint32], out: Words, stop: Stop) -> 
         part[:] = 0
     at_once(
         [
-            _call(bits.scatter, wanted[first:last], places[first * WORD : last * WORD], part)
+            partial(bits.scatter, wanted[first:last], places[first * WORD : last * WORD], part)
             for (first, last), part in zip(pieces, parts, strict=True)
         ],
         stop,
@@ -166,10 +167,6 @@ def give_back(words: Words) -> None:
 def _pieces(words: int, number: int = 8 * THREADS) -> list[tuple[int, int]]:
     edges = np.linspace(0, words, min(number, words) + 1).astype(int).tolist()
     return list(pairwise(edges))
-
-
-def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    return lambda: function(*arguments)
 
 
 def chunks(plane: Plane, first: int = 0, last: int | None = None, rows: int = 1 << 22) -> list[tuple[int, int]]:

@@ -6,10 +6,8 @@ decoded ahead. Sums are made in row order, as Datashader makes them.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -18,42 +16,14 @@ from numpy.typing import NDArray
 
 from galviz import kernels
 from galviz.catalogue import Catalogue, blocks
-from galviz.errors import Cancelled
 from galviz.index import has_index, open_index
 from galviz.requests import Request
 from galviz.selection import Clause, Mask, Selection
+from galviz.work import THREADS, Stop, ask
 
 ROWS = 1 << 20
-THREADS = max(1, min(os.cpu_count() or 1, 16))
 AHEAD = 2 * THREADS
-Stop = Callable[[], bool]
-_pool = ThreadPoolExecutor(THREADS, thread_name_prefix="draw")
 _readers = ThreadPoolExecutor(THREADS, thread_name_prefix="read")
-
-
-def at_once(jobs: Iterable[Callable[[], Any]], stop: Stop) -> list[Any]:
-    """The results of all jobs, run on every processor; raises Cancelled as soon as `stop` says so.
-
-    Jobs that have not begun when one fails, or when the work is stopped, never begin. A job must not call this.
-    """
-    todo = list(jobs)
-    over = threading.Event()
-
-    def run(job: Callable[[], Any]) -> Any:
-        if over.is_set() or stop():
-            over.set()
-            raise Cancelled("Drawing was stopped.")
-        try:
-            return job()
-        except BaseException:
-            over.set()
-            raise
-
-    futures: list[Future[Any]] = [_pool.submit(run, job) for job in todo]
-    errors = [error for future in futures if (error := future.exception()) is not None]
-    if errors:
-        raise next((error for error in errors if not isinstance(error, Cancelled)), errors[0])
-    return [future.result() for future in futures]
 
 
 class Block(Mapping[str, Any]):
@@ -89,24 +59,19 @@ def rows_of(catalogue: Catalogue, columns: Sequence[str], stop: Stop) -> Iterato
     if index and set(names) <= set(index.columns):
         arrays = {name: index.columns[name] for name in names}
         for rows in blocks(index.rows, ROWS):
-            _go_on(stop)
+            ask(stop)
             yield rows.start, Block(catalogue, arrays, rows)
         return
     start = 0
     waiting: deque[Future[Any]] = deque()
     parts = iter(range(catalogue.parts))
     for part in range(catalogue.parts):
-        _go_on(stop)
+        ask(stop)
         while len(waiting) < AHEAD and (following := next(parts, None)) is not None:
             waiting.append(_readers.submit(catalogue.read_part, following, names))
         number = catalogue.manifest.groups[0].parts[part].rows
         yield start, Block(catalogue, waiting.popleft().result(), slice(0, number))
         start += number
-
-
-def _go_on(stop: Stop) -> None:
-    if stop():
-        raise Cancelled("Drawing was stopped.")
 
 
 def selected(

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from galviz.catalogue import Catalogue
 from galviz.index import Index, Plane
 from galviz.kernels import runs
-from galviz.scan import at_once, rows_of
+from galviz.scan import rows_of
+from galviz.work import Stop, at_once, never
 
-Stop = Callable[[], bool]
 ROW_BYTES = 512 << 20
 # Magnitudes of values that sums and sums of squares can be scaled for.
 SMALLEST, LARGEST = 1e-100, 1e100
@@ -109,11 +109,7 @@ def _ends(values: NDArray[Any]) -> tuple[float, float]:
 
 def _is_whole(values: NDArray[Any], scale: float) -> bool:
     pieces = pairwise(np.linspace(0, values.size, 33).astype(int).tolist())
-    return all(at_once([partial(runs.is_exact, values, scale, *piece) for piece in pieces], _never))
-
-
-def _never() -> bool:
-    return False
+    return all(at_once([partial(runs.is_exact, values, scale, *piece) for piece in pieces], never))
 
 
 @dataclass(frozen=True, eq=False)

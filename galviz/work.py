@@ -1,11 +1,12 @@
-"""Many units of the same work: on the threads of this machine, or on a cluster, through one function."""
+"""Many units of work: on the threads of this machine, or on a cluster."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,21 +14,55 @@ from galviz.errors import Cancelled, GalvizError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Stop = Callable[[], bool]
 
+THREADS = max(1, min(os.cpu_count() or 1, 16))
 _BEAT = 0.2  # seconds between two questions whether to stop
 _CONNECT = 5.0  # seconds within which a scheduler answers
 _PATIENCE = 30.0  # seconds that a cluster may be without a single worker
 
 
-def _never() -> bool:
+def never() -> bool:
+    """The work goes on."""
     return False
+
+
+def ask(stop: Stop) -> None:
+    """Raise Cancelled when `stop` says so."""
+    if stop():
+        raise Cancelled("The work was stopped.")
+
+
+_pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
+
+
+def at_once(jobs: Iterable[Callable[[], Result]], stop: Stop) -> list[Result]:
+    """The results of all jobs, run on every processor; raises Cancelled as soon as `stop` says so.
+
+    Jobs that have not begun when one fails, or when the work is stopped, never begin. A job must not call this.
+    """
+    over = threading.Event()
+
+    def run(job: Callable[[], Result]) -> Result:
+        try:
+            ask(lambda: over.is_set() or stop())
+            return job()
+        except BaseException:
+            over.set()
+            raise
+
+    futures: list[Future[Result]] = [_pool.submit(run, job) for job in jobs]
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    if errors:
+        raise next((error for error in errors if not isinstance(error, Cancelled)), errors[0])
+    return [future.result() for future in futures]
 
 
 def mapped(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     client: Any = None,
-    stop: Callable[[], bool] = _never,
+    stop: Stop = never,
 ) -> Iterator[tuple[Item, Result]]:
     """Each item with the result of `function`, in the order in which they get done.
 
@@ -42,20 +77,13 @@ def mapped(
     yield from (_on_threads(function, todo, stop) if client is None else _on_cluster(function, todo, client, stop))
 
 
-def _ask(stop: Callable[[], bool]) -> None:
-    if stop():
-        raise Cancelled("The work was stopped.")
-
-
-def _on_threads(
-    function: Callable[[Item], Result], items: list[Item], stop: Callable[[], bool]
-) -> Iterator[tuple[Item, Result]]:
-    threads = max(1, min(os.cpu_count() or 1, len(items)))
+def _on_threads(function: Callable[[Item], Result], items: list[Item], stop: Stop) -> Iterator[tuple[Item, Result]]:
+    threads = min(THREADS, len(items))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="unit")
     try:
         pending = {pool.submit(function, item): item for item in items}
         while pending:
-            _ask(stop)
+            ask(stop)
             for future in wait(pending, _BEAT, FIRST_COMPLETED).done:
                 yield pending.pop(future), future.result()
     finally:
@@ -63,7 +91,7 @@ def _on_threads(
 
 
 def _on_cluster(
-    function: Callable[[Item], Result], items: list[Item], client: Any, stop: Callable[[], bool]
+    function: Callable[[Item], Result], items: list[Item], client: Any, stop: Stop
 ) -> Iterator[tuple[Item, Result]]:
     futures = client.map(function, items, pure=False)
     known = dict(zip(futures, items, strict=True))
@@ -71,7 +99,7 @@ def _on_cluster(
         yield known[future], result
 
 
-def finished(client: Any, futures: Iterable[Any], stop: Callable[[], bool] = _never) -> Iterator[tuple[Any, Any]]:
+def finished(client: Any, futures: Iterable[Any], stop: Stop = never) -> Iterator[tuple[Any, Any]]:
     """Each future of a cluster with its result, in the order in which they get done; all are cancelled at the end.
 
     Raises what the call raised, Cancelled as soon as `stop` says so, and GalvizError when the cluster is lost.
@@ -84,7 +112,7 @@ def finished(client: Any, futures: Iterable[Any], stop: Callable[[], bool] = _ne
     try:
         alive = time.monotonic()
         while pending:
-            _ask(stop)
+            ask(stop)
             alive = _check_alive(client, alive)
             try:
                 with client.as_current():

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("galviz.index", "galviz.requests"),
     ("galviz.scan", "galviz.coarse"),
     ("galviz.marks", "galviz.values", "galviz.estimate"),
-    ("galviz.exact",),
+    ("galviz.exact", "galviz.tally"),
     ("galviz.draw",),
     ("galviz.listing",),
     (

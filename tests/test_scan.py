@@ -1,9 +1,7 @@
-"""Rows in their order, from the index or the Parquet parts, and work that many threads share."""
+"""Rows in their order, from the index or the Parquet parts."""
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -80,52 +78,3 @@ def test_a_damaged_part_is_said(tmp_path: Path) -> None:
     (broken.path / "parts" / "part-00001.parquet").write_bytes(b"PAR1")
     with pytest.raises(CatalogueError, match="Cannot read"):
         list(scan.rows_of(broken, ["note"], never))
-
-
-def test_jobs_run_on_all_threads_and_answer_in_order() -> None:
-    names: set[str] = set()
-
-    def job(number: int) -> int:
-        names.add(threading.current_thread().name)
-        time.sleep(0.005)
-        return number * number
-
-    assert scan.at_once([lambda k=k: job(k) for k in range(30)], never) == [k * k for k in range(30)]
-    assert len(names) == scan.THREADS
-    assert scan.at_once([], never) == []
-
-
-def test_an_error_ends_the_work_and_is_raised_rather_than_a_stop() -> None:
-    begun: list[int] = []
-
-    def job(number: int) -> None:
-        begun.append(number)
-        if number == 2:
-            raise ValueError("two")
-        time.sleep(0.002)
-
-    with pytest.raises(ValueError, match="two"):
-        scan.at_once([lambda k=k: job(k) for k in range(500)], never)
-    assert len(begun) < 100
-
-
-def test_stopped_jobs_never_begin() -> None:
-    begun: list[int] = []
-    with pytest.raises(Cancelled):
-        scan.at_once([lambda k=k: begun.append(k) for k in range(50)], lambda: len(begun) >= 5)
-    assert 5 <= len(begun) < 5 + scan.THREADS + 1
-    time.sleep(0.01)
-    assert scan.at_once([lambda: 1], never) == [1]
-
-
-def test_work_of_several_callers_at_once_does_not_mix() -> None:
-    def caller(number: int, out: dict[int, list[int]]) -> None:
-        out[number] = scan.at_once([lambda k=k: number * 1000 + k for k in range(50)], never)
-
-    found: dict[int, list[int]] = {}
-    threads = [threading.Thread(target=caller, args=(number, found)) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == {number: [number * 1000 + k for k in range(50)] for number in range(12)}

@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 
 from galviz import work
 from galviz.errors import Cancelled, CatalogueError, GalvizError
-from galviz.work import connected, finished, mapped
+from galviz.work import at_once, connected, finished, mapped, never
 from tests.cluster import cluster
 
 
@@ -138,3 +138,52 @@ def test_an_address_that_does_not_answer_is_a_sentence(address: str, monkeypatch
 def test_a_scheduler_is_found_by_its_address(client: Any) -> None:
     with connected(client.scheduler.address) as other:
         assert dict(mapped(square, [3], other)) == {3: 9}
+
+
+def test_jobs_run_on_all_threads_and_answer_in_order() -> None:
+    names: set[str] = set()
+
+    def job(number: int) -> int:
+        names.add(threading.current_thread().name)
+        time.sleep(0.005)
+        return number * number
+
+    assert at_once([lambda k=k: job(k) for k in range(30)], never) == [k * k for k in range(30)]
+    assert len(names) == work.THREADS
+    assert at_once([], never) == []
+
+
+def test_an_error_ends_the_work_and_is_raised_rather_than_a_stop() -> None:
+    begun: list[int] = []
+
+    def job(number: int) -> None:
+        begun.append(number)
+        if number == 2:
+            raise ValueError("two")
+        time.sleep(0.002)
+
+    with pytest.raises(ValueError, match="two"):
+        at_once([lambda k=k: job(k) for k in range(500)], never)
+    assert len(begun) < 100
+
+
+def test_stopped_jobs_never_begin() -> None:
+    begun: list[int] = []
+    with pytest.raises(Cancelled):
+        at_once([lambda k=k: begun.append(k) for k in range(50)], lambda: len(begun) >= 5)
+    assert 5 <= len(begun) < 5 + work.THREADS + 1
+    time.sleep(0.01)
+    assert at_once([lambda: 1], never) == [1]
+
+
+def test_work_of_several_callers_at_once_does_not_mix() -> None:
+    def caller(number: int, out: dict[int, list[int]]) -> None:
+        out[number] = at_once([lambda k=k: number * 1000 + k for k in range(50)], never)
+
+    found: dict[int, list[int]] = {}
+    threads = [threading.Thread(target=caller, args=(number, found)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: [number * 1000 + k for k in range(50)] for number in range(12)}

@@ -133,6 +133,14 @@ def fill_between(words: Words, start: int, stop: int) -> None:
 
 
 @loop
+def verdict(zone: NDArray[np.float64], low: Any, high: Any) -> int:
+    """What the smallest and the largest value of a zone tell of [low, high]: 1 all in it, 0 none, -1 look."""
+    if zone[0] >= low and zone[1] <= high:
+        return 1
+    return 0 if zone[0] > high or zone[1] < low else -1
+
+
+@loop
 def mark_between(
     values: NDArray[Any], low: Any, high: Any, zones: Zones, block: int, first: int, last: int, words: Words
 ) -> None:
@@ -143,11 +151,9 @@ def mark_between(
     w = first
     while w < last:
         stop = min(last, (w // block + 1) * block)
-        smallest, largest = zones[w // block]
-        if smallest >= low and largest <= high:
-            words[w:stop] = ALL
-        elif smallest > high or largest < low:
-            words[w:stop] = NONE
+        told = verdict(zones[w // block], low, high)
+        if told >= 0:
+            words[w:stop] = ALL if told else NONE
         else:
             for k in range(w, stop):
                 words[k] = between(values, k << 6, low, high)
@@ -202,11 +208,9 @@ def mark_coarsely(
     w = first
     while w < last:
         stop = min(last, (w // block + 1) * block)
-        smallest, largest = zones[w // block]
-        if smallest >= low and largest <= high:
-            words[w:stop] = ALL
-        elif smallest > high or largest < low:
-            words[w:stop] = NONE
+        told = verdict(zones[w // block], low, high)
+        if told >= 0:
+            words[w:stop] = ALL if told else NONE
         else:
             for k in range(w, stop):
                 edge = between(coarse, k << 6, least, least) | between(coarse, k << 6, most, most)

@@ -9,25 +9,30 @@ from numpy.typing import NDArray
 
 from galviz.kernels.loops import Floats, loop
 
+Window = NDArray[np.float64]
+
 
 @loop
-def count_points(
-    xs: Floats, ys: Floats, mask: NDArray[np.bool_], window: NDArray[np.float64], out: NDArray[np.uint32]
-) -> None:
+def pixel(value: Any, low: float, high: float, pixels: int) -> int:
+    """The pixel of a coordinate within [low, high], as Datashader finds it."""
+    scale = pixels / (high - low)
+    return min(int(value * scale + -low * scale), pixels - 1)
+
+
+@loop
+def is_shown(x: Any, y: Any, window: Window) -> bool:
+    """Whether a point lies within `window`, (xmin, xmax, ymin, ymax), edges included; one without a place does not."""
+    return bool((window[0] <= x <= window[1]) & (window[2] <= y <= window[3]))
+
+
+@loop
+def count_points(xs: Floats, ys: Floats, mask: NDArray[np.bool_], window: Window, out: NDArray[np.uint32]) -> None:
     """Add the points of one block to `out` (height, width); `window` is (xmin, xmax, ymin, ymax)."""
     height, width = out.shape
-    xmin, xmax, ymin, ymax = window
-    sx = width / (xmax - xmin)
-    sy = height / (ymax - ymin)
-    tx = -xmin * sx
-    ty = -ymin * sy
     for i in range(xs.shape[0]):
-        x = xs[i]
-        y = ys[i]
-        if mask[i] and (xmin <= x <= xmax) and (ymin <= y <= ymax):
-            column = int(x * sx + tx)
-            row = int(y * sy + ty)
-            out[min(row, height - 1), min(column, width - 1)] += 1
+        if mask[i] and is_shown(xs[i], ys[i], window):
+            row, column = pixel(ys[i], window[2], window[3], height), pixel(xs[i], window[0], window[1], width)
+            out[row, column] += 1
 
 
 @loop
@@ -36,24 +41,16 @@ def count_points_by(
     ys: Floats,
     codes: NDArray[np.integer[Any]],
     mask: NDArray[np.bool_],
-    window: NDArray[np.float64],
+    window: Window,
     out: NDArray[np.uint32],
 ) -> None:
     """Like `count_points` with `out` (height, width, categories); a negative code is no category."""
     height, width, categories = out.shape
-    xmin, xmax, ymin, ymax = window
-    sx = width / (xmax - xmin)
-    sy = height / (ymax - ymin)
-    tx = -xmin * sx
-    ty = -ymin * sy
     for i in range(xs.shape[0]):
-        x = xs[i]
-        y = ys[i]
         code = codes[i]
-        if mask[i] and 0 <= code < categories and (xmin <= x <= xmax) and (ymin <= y <= ymax):
-            column = int(x * sx + tx)
-            row = int(y * sy + ty)
-            out[min(row, height - 1), min(column, width - 1), code] += 1
+        if mask[i] and 0 <= code < categories and is_shown(xs[i], ys[i], window):
+            row, column = pixel(ys[i], window[2], window[3], height), pixel(xs[i], window[0], window[1], width)
+            out[row, column, code] += 1
 
 
 @loop
@@ -62,25 +59,17 @@ def moments_of_points(
     ys: Floats,
     values: NDArray[Any],
     mask: NDArray[np.bool_],
-    window: NDArray[np.float64],
+    window: Window,
     counts: NDArray[np.uint32],
     sums: NDArray[np.float64],
     squares: NDArray[np.float64],
 ) -> None:
     """Add one block to the number, the sum and the sum of squared deviations (Welford) of each pixel."""
     height, width = counts.shape
-    xmin, xmax, ymin, ymax = window
-    sx = width / (xmax - xmin)
-    sy = height / (ymax - ymin)
-    tx = -xmin * sx
-    ty = -ymin * sy
     for i in range(xs.shape[0]):
-        x = xs[i]
-        y = ys[i]
         value = np.float64(values[i])
-        if mask[i] and value == value and (xmin <= x <= xmax) and (ymin <= y <= ymax):
-            column = min(int(x * sx + tx), width - 1)
-            row = min(int(y * sy + ty), height - 1)
+        if mask[i] and value == value and is_shown(xs[i], ys[i], window):
+            row, column = pixel(ys[i], window[2], window[3], height), pixel(xs[i], window[0], window[1], width)
             number = counts[row, column]
             total = sums[row, column]
             if number > 0:
@@ -123,24 +112,16 @@ def extremes_of_points(
     ys: Floats,
     values: NDArray[Any],
     mask: NDArray[np.bool_],
-    window: NDArray[np.float64],
+    window: Window,
     most: bool,
     out: NDArray[np.float64],
 ) -> None:
     """Take one block into the largest, else the smallest, value a pixel; `out` (height, width) is NaN at first."""
     height, width = out.shape
-    xmin, xmax, ymin, ymax = window
-    sx = width / (xmax - xmin)
-    sy = height / (ymax - ymin)
-    tx = -xmin * sx
-    ty = -ymin * sy
     for i in range(xs.shape[0]):
-        x = xs[i]
-        y = ys[i]
         value = np.float64(values[i])
-        if mask[i] and value == value and (xmin <= x <= xmax) and (ymin <= y <= ymax):
-            column = min(int(x * sx + tx), width - 1)
-            row = min(int(y * sy + ty), height - 1)
+        if mask[i] and value == value and is_shown(xs[i], ys[i], window):
+            row, column = pixel(ys[i], window[2], window[3], height), pixel(xs[i], window[0], window[1], width)
             before = out[row, column]
             if before != before or (value > before if most else value < before):
                 out[row, column] = value

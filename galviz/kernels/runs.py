@@ -6,7 +6,7 @@ The pixel of a coordinate never falls while the coordinate grows, so the rows of
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +26,53 @@ from galviz.kernels.bits import (
     word_of,
 )
 from galviz.kernels.loops import Floats, loop
+from galviz.kernels.points import Window, pixel
 
-Window = NDArray[np.float64]
 Places = NDArray[np.int64]
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 
 
-@loop
-def pixel(value: float, low: float, high: float, pixels: int) -> int:
-    """The pixel of a coordinate within [low, high], as Datashader finds it."""
-    scale = pixels / (high - low)
-    return min(int(value * scale + -low * scale), pixels - 1)
+class Strips(NamedTuple):
+    """The strips [first, last) of a plane as a picture of `height` rows of pixels sees them.
+
+    `category` (groups,) is where a group is counted, -1 nowhere. The runs are those that `find_runs` has found. What
+    is drawn begins with the row of pixels `top`.
+    """
+
+    bounds: Places
+    spans: NDArray[np.float64]
+    window: Window
+    category: Places
+    first: int
+    last: int
+    starts: Places
+    ends: NDArray[np.uint32]
+    columns: NDArray[np.uint16]
+    lower: Words
+    top: int
+    height: int
+
+
+class Amounts(NamedTuple):
+    """The values of a column at the places of some strips, from the first place of the first one on, and how to add.
+
+    A coded column comes as `codes` with `table` and `units`, the values and the units of each code, and without
+    `values`; any other the other way round. `least` and `of` are as in `units_of_votes`, `of` else zero. `gaps` tells
+    of missing values. A unit is 1/scale; with `exactly` every value is whole in these units. Deviations are taken from
+    `centres` (rows, width), the means of the pixels.
+    """
+
+    values: Floats
+    codes: NDArray[np.uint8]
+    table: NDArray[np.float64]
+    units: Places
+    least: Any
+    of: Any
+    gaps: bool
+    exactly: bool
+    centres: NDArray[np.float64]
+    scale: float
+    mode: int
 
 
 @loop
@@ -129,29 +165,12 @@ def find_runs(
 
 
 @loop
-def count_places(
-    xs: Floats,
-    ys: Floats,
-    words: Words,
-    bounds: Places,
-    spans: NDArray[np.float64],
-    window: Window,
-    category: Places,
-    first: int,
-    last: int,
-    starts: Places,
-    ends: NDArray[np.uint32],
-    columns: NDArray[np.uint16],
-    lower: Words,
-    top_row: int,
-    height: int,
-    out: NDArray[np.uint32],
-) -> None:
-    """Add the places of the strips [first, last) to `out` (rows, width, categories), whose first row is `top_row`.
+def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDArray[np.uint32]) -> None:
+    """Add the places of some strips to `out` (rows, width, categories).
 
-    `words` are the bits of these strips from the first word of strip `first` on; none at all means every place.
-    `category` (groups,) is where a group is counted, -1 nowhere. The runs are those of `find_runs`.
+    `words` are the bits of these strips from the first word of the first one on; none at all means every place.
     """
+    bounds, spans, window, category, first, last, starts, ends, columns, lower, top, height = strips
     width = out.shape[1]
     groups = bounds.shape[1] - 1
     every = words.shape[0] == 0
@@ -176,9 +195,9 @@ def count_places(
                             if every
                             else count_shared(words, lower, place - origin, end - origin)
                         )
-                        out[bottom - top_row, columns[k], c] += below
+                        out[bottom - top, columns[k], c] += below
                         number -= below
-                    out[row - top_row, columns[k], c] += number
+                    out[row - top, columns[k], c] += number
                     place = end
                 continue
             stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
@@ -190,7 +209,7 @@ def count_places(
                     word &= word - ONE
                     y = np.float64(ys[i])
                     if window[2] <= y <= window[3]:
-                        r = pixel(y, window[2], window[3], height) - top_row
+                        r = pixel(y, window[2], window[3], height) - top
                         out[r, pixel(np.float64(xs[i]), window[0], window[1], width), c] += 1
 
 
@@ -247,48 +266,54 @@ def is_exact(values: Floats, scale: float, first: int, last: int) -> bool:
 
 
 @loop
+def take_value(
+    value: float,
+    mode: int,
+    scale: float,
+    r: int,
+    c: int,
+    centres: NDArray[np.float64],
+    counts: NDArray[np.uint32],
+    sums: Places,
+    extremes: NDArray[np.float64],
+) -> None:
+    """Take one value into the pixel (r, c), as `summarise_places` describes it."""
+    if mode == LEAST:
+        if counts[r, c] == 0 or value < extremes[r, c]:
+            extremes[r, c] = value
+    elif mode == MOST:
+        if counts[r, c] == 0 or value > extremes[r, c]:
+            extremes[r, c] = value
+    else:
+        amount = value * scale
+        if mode == SQUARES:
+            amount = (value - centres[r, c]) * scale
+            amount *= amount
+        whole = np.int64(amount)
+        sums[r, c, 0] += whole
+        sums[r, c, 1] += np.int64((amount - whole) * FINE)
+    counts[r, c] += 1
+
+
+@loop
 def summarise_places(
     xs: Floats,
     ys: Floats,
-    values: Floats,
-    codes: NDArray[np.uint8],
-    table: NDArray[np.float64],
-    units_table: Places,
-    least: Any,
-    of: Any,
-    gaps: bool,
-    exactly: bool,
-    centres: NDArray[np.float64],
-    scale: float,
-    mode: int,
     words: Words,
-    bounds: Places,
-    spans: NDArray[np.float64],
-    window: Window,
-    category: Places,
-    first: int,
-    last: int,
-    starts: Places,
-    ends: NDArray[np.uint32],
-    columns: NDArray[np.uint16],
-    lower: Words,
-    top_row: int,
-    height: int,
+    strips: Strips,
+    amounts: Amounts,
     counts: NDArray[np.uint32],
-    sums: NDArray[np.int64],
+    sums: Places,
     extremes: NDArray[np.float64],
 ) -> None:
-    """Like `count_places` for the values of a column, with `counts` (rows, width); `gaps` tells of missing values.
+    """Like `count_places` for the values of a column, with `counts` (rows, width).
 
-    `values`, or `codes`, are those of these strips from the first place of strip `first` on.
-
-    `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from `centres`
-    (rows, width), in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
-    to the same in any order. With `exactly` every value is whole in these units. A coded column comes as
-    `codes` with `table` and `units_table`, the values and the units of each code, and without values; any other
-    the other way round; `least` and `of` are as in `units_of_votes`, `of` else zero. `extremes` (rows, width) is the
-    least or the most so far.
+    `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from the
+    centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
+    to the same in any order. `extremes` (rows, width) is the least or the most so far.
     """
+    bounds, spans, window, category, first, last, starts, ends, columns, lower, top, height = strips
+    values, codes, table, units, least, of, gaps, exactly, centres, scale, mode = amounts
     width = counts.shape[1]
     groups = bounds.shape[1] - 1
     origin = bounds[first, 0]
@@ -319,7 +344,7 @@ def summarise_places(
                             part &= lower[base >> 6] if second else ~lower[base >> 6]
                         if part == NONE:
                             continue
-                        r = row + second - top_row
+                        r = row + second - top
                         begin, k = 0, run
                         while begin < 64 and k < stop_run:
                             end = min(64, np.int64(ends[k]) - origin - base)
@@ -330,7 +355,7 @@ def summarise_places(
                                 if of > 0:
                                     sums[r, c, 0] += units_of_votes(codes[base : base + 64], least, of, scale, mine)
                                 elif coded:
-                                    sums[r, c, 0] += units_of_codes(codes[base : base + 64], units_table, mine)
+                                    sums[r, c, 0] += units_of_codes(codes[base : base + 64], units, mine)
                                 else:
                                     sums[r, c, 0] += units_of(values[base : base + 64], scale, mine)
                                     if not exactly:
@@ -347,30 +372,16 @@ def summarise_places(
                     if by_run:
                         while np.int64(ends[run]) <= i:
                             run += 1
-                        r, c = row - top_row, int(np.int64(columns[run]))
+                        r, c = row - top, int(np.int64(columns[run]))
                         if bottom > row and (lower[(i - origin) >> 6] >> np.uint64((i - origin) & 63)) & ONE:
                             r += 1
                     else:
                         y = np.float64(ys[i])
                         if not (window[2] <= y <= window[3]):
                             continue
-                        r = pixel(y, window[2], window[3], height) - top_row
+                        r = pixel(y, window[2], window[3], height) - top
                         c = pixel(np.float64(xs[i]), window[0], window[1], width)
-                    if mode == LEAST:
-                        if counts[r, c] == 0 or value < extremes[r, c]:
-                            extremes[r, c] = value
-                    elif mode == MOST:
-                        if counts[r, c] == 0 or value > extremes[r, c]:
-                            extremes[r, c] = value
-                    else:
-                        amount = value * scale
-                        if mode == SQUARES:
-                            amount = (value - centres[r, c]) * scale
-                            amount *= amount
-                        whole = np.int64(amount)
-                        sums[r, c, 0] += whole
-                        sums[r, c, 1] += np.int64((amount - whole) * FINE)
-                    counts[r, c] += 1
+                    take_value(value, mode, scale, r, c, centres, counts, sums, extremes)
 
 
 @loop
