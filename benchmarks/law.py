@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galviz import exact, marks
+from galviz import exact, marks, tally
 from galviz.catalogue import Catalogue, CatalogueWriter, open_catalogue
 from galviz.draw import Request, Viewport, draw_many, never, selected
 from galviz.index import build_index, layout, open_index
@@ -127,8 +127,10 @@ def cut_small(rows: int, strips: int = 64, *, loose: bool = True) -> Iterator[No
     """Lay out and draw a small catalogue like a large one: many strips, several pieces; `loose` columns or none."""
     with ExitStack() as stack:
         stack.enter_context(patch.object(layout, "STRIP_ROWS", max(1, rows // strips)))
-        for module in (exact, marks):
-            stack.enter_context(patch.object(module, "chunks", partial(marks.chunks, rows=max(500, rows // 4))))
+        few = max(500, rows // 4)
+        stack.enter_context(patch.multiple(exact, LEAST_PIECE=few, MOST_PIECE=few))
+        for module in (tally, marks):
+            stack.enter_context(patch.object(module, "chunks", partial(marks.chunks, rows=few)))
         if not loose:
             stack.enter_context(patch.multiple(layout, ROW_BYTES=0, LEAST_BYTES=0))
         yield

@@ -26,10 +26,11 @@ from galviz.kernels.points import pixel
 from galviz.marks import Marks, chunks, combined, groups_on, marks_of, prepare, word_range
 from galviz.requests import Request, Viewport
 from galviz.values import SMALLEST, Values, values_of
-from galviz.work import Stop, at_once, finished, never
+from galviz.work import THREADS, Stop, at_once, finished, never
 
 RUN_BYTES = 384 << 20
 QUICK_ROWS = 1 << 24
+LEAST_PIECE, MOST_PIECE = 1 << 17, 1 << 22  # rows that one thread draws at a time
 FAN_IN = 8  # pieces that one worker adds up
 FINE = 2.0**-32  # what the second half of a sum counts in, see `kernels.runs.summarise_places`
 MODES = {"mean": runs.SUMS, "std": runs.SQUARES, "min": runs.LEAST, "max": runs.MOST}
@@ -200,7 +201,9 @@ class Job:
 
     def pieces(self) -> list[tuple[int, int]]:
         """What there is to do, as ranges of strips, in any order and thread."""
-        return chunks(self.plane, *self.strips())
+        first, last = self.strips()
+        rows = int(self.plane.bounds[last - 1, -1] - self.plane.bounds[first, 0]) if first < last else 0
+        return chunks(self.plane, first, last, min(max(rows // (4 * THREADS), LEAST_PIECE), MOST_PIECE))
 
     def work(self, first: int, last: int) -> None:
         """Do a piece and add it to the whole."""

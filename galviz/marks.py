@@ -19,6 +19,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from galviz import spare
 from galviz.catalogue import Catalogue
 from galviz.coarse import coarse_of
 from galviz.index import Index, Plane
@@ -26,13 +27,12 @@ from galviz.index.layout import BLOCK, WORD
 from galviz.kernels import bits
 from galviz.scan import row_mask
 from galviz.selection import Box, Clause, OneOf, Polygon, Range
+from galviz.spare import Words, borrow, give_back
 from galviz.work import THREADS, Stop, at_once
 
-Words = NDArray[np.uint64]
 # A condition on one column as stored, [low, high]; or a polygon of the plane itself.
 Between = tuple[str, Any, Any]
 MASK_BYTES = 256 << 20
-LEAST_SPARE, MOST_SPARE = 1 << 16, 8  # words of what is kept to be used again, and how many of them
 
 
 def groups_on(
@@ -141,27 +141,6 @@ def _move(source: Words, places: NDArray[np.uint32], out: Words, stop: Stop) -> 
     if not few:
         np.invert(out, out=out)
         give_back(wanted)
-
-
-_spare: list[Words] = []
-_spare_lock = threading.RLock()  # a mask may be let go of in the middle of anything
-
-
-def borrow(words: int) -> Words:
-    """Words to write on, with anything in them: fresh memory costs more than filling it, so it is used again."""
-    with _spare_lock:
-        for number, spare in enumerate(_spare):
-            if spare.size == words:
-                return _spare.pop(number)
-    return np.empty(words, np.uint64)
-
-
-def give_back(words: Words) -> None:
-    """Let words be used again that nobody looks at any more."""
-    if words.size >= LEAST_SPARE:
-        with _spare_lock:
-            _spare.append(words)
-            del _spare[:-MOST_SPARE]
 
 
 def _pieces(words: int, number: int = 8 * THREADS) -> list[tuple[int, int]]:
@@ -299,10 +278,18 @@ def marks_of(catalogue: Catalogue, index: Index, plane: Plane, clause: Clause) -
     with _lock:
         if key in _cache and _cache[key].index is index:
             return _cache[key]
+        while _cache and _cache.currsize + 8 * (plane.size // WORD) > _cache.maxsize:
+            _cache.popitem()  # before there is a new one, which can then take its memory
         marks = Marks(catalogue, index, plane, clause)
         if marks.nbytes <= _cache.maxsize:
             _cache[key] = marks
         return marks
+
+
+def reserve(index: Index) -> None:
+    """Have memory at hand for the masks of the first pictures, so that they are drawn as quickly as the later ones."""
+    for plane in index.planes[:1]:
+        spare.reserve(plane.size // WORD, MASK_BYTES // max(1, plane.size // 8))
 
 
 def prepare(catalogue: Catalogue, index: Index, plane: Plane, clauses: Iterable[Clause], stop: Stop) -> list[Marks]:

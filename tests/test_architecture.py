@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("galviz.formulas", "galviz.manifest"),
     ("galviz.catalogue",),
     ("galviz.surveys",),
-    ("galviz.features", "galviz.work", "galviz.naming"),
+    ("galviz.features", "galviz.work", "galviz.naming", "galviz.spare"),
     ("galviz.index", "galviz.requests"),
     ("galviz.scan", "galviz.coarse"),
     ("galviz.marks", "galviz.values", "galviz.estimate"),

@@ -150,13 +150,12 @@ def test_the_cutting_changes_nothing(catalogue: Catalogue, monkeypatch: pytest.M
     index = open_index(catalogue)
     whole = exact.draw(catalogue, index, requests, never)
     for rows in (1, 200, 1 << 22):
-        monkeypatch.setattr(exact, "chunks", lambda *arguments, rows=rows: exact_chunks(*arguments, rows=rows))
+        monkeypatch.setattr(exact, "LEAST_PIECE", rows)
+        monkeypatch.setattr(exact, "MOST_PIECE", rows)
         forget()
         for picture, truth in zip(exact.draw(catalogue, index, requests, never), whole, strict=True):
             np.testing.assert_array_equal(picture, truth)
 
-
-exact_chunks = sys.modules["galviz.marks"].chunks
 
 
 def test_pieces_add_up_in_any_order() -> None:

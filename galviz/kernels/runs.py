@@ -165,6 +165,27 @@ def find_runs(
 
 
 @loop
+def count_runs(
+    words: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
+    out: NDArray[np.uint32],
+) -> None:  # fmt: skip
+    """Add the set places of runs that follow each other from `place` on to `out` (width,).
+
+    Numbers are differences of how many there are up to the end of a run, so that each word is counted about once.
+    """
+    w = place >> 6
+    before, total = ones(words[w] & ~(ALL << np.uint64(place & 63))), NONE
+    for k in range(ends.shape[0]):
+        end = np.int64(ends[k]) - origin - 1
+        while w < end >> 6:
+            total += ones(words[w])
+            w += 1
+        now = total + ones(words[w] & (ALL >> np.uint64(63 - (end & 63))))
+        out[columns[k]] += np.uint32(now - before)
+        before = now
+
+
+@loop
 def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDArray[np.uint32]) -> None:
     """Add the places of some strips to `out` (rows, width, categories).
 
@@ -185,16 +206,15 @@ def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDAr
                 continue
             run, stop_run = starts[(s - first) * groups + g], starts[(s - first) * groups + g + 1]
             if run < stop_run:
-                place = first_not_below(xs, bounds[s, g], bounds[s, g + 1], window[0])
+                place = first_not_below(xs, bounds[s, g], bounds[s, g + 1], window[0]) - origin
+                if bottom == row and not every:
+                    count_runs(words, place, ends[run:stop_run], origin, columns[run:stop_run], out[row - top, :, c])
+                    continue
                 for k in range(run, stop_run):
-                    end: Any = np.int64(ends[k])
-                    number = end - place if every else count_between(words, place - origin, end - origin)
+                    end: Any = np.int64(ends[k]) - origin
+                    number = end - place if every else count_between(words, place, end)
                     if number > 0 and bottom > row:
-                        below = (
-                            count_between(lower, place - origin, end - origin)
-                            if every
-                            else count_shared(words, lower, place - origin, end - origin)
-                        )
+                        below = count_between(lower, place, end) if every else count_shared(words, lower, place, end)
                         out[bottom - top, columns[k], c] += below
                         number -= below
                     out[row - top, columns[k], c] += number
