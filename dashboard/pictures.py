@@ -9,6 +9,8 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -22,6 +24,7 @@ from dashboard import style
 from dashboard.state import Look
 from galviz.catalogue import Catalogue
 from galviz.draw import Request, Viewport, class_counts, count, draw_many, histogram
+from galviz.errors import Cancelled
 from galviz.index import open_index
 from galviz.selection import Selection
 from galviz.work import Stop, ask, never
@@ -143,12 +146,13 @@ class Answer:
 
 
 def answers(asked: Asked, stop: Stop) -> Iterator[dict[str, Answer]]:
-    """Estimates of the planes, then of the numbers, then both exact: each step as soon as it is there.
+    """Estimates of the planes, then the planes exact; estimates of the numbers, then the numbers exact.
 
-    What is exact at once, because the engine has it at hand or the catalogue is small, comes with the estimates
-    and not again. The planes and the first number, quick as they are, are estimated to the end, so that a slider that
-    is dragged is always followed. The other numbers are left out, and exact work and what takes longer than PATIENCE
-    raise Cancelled, as soon as `stop` says that nobody waits for them.
+    The numbers make a browser lay out its page, so their estimates wait for the exact planes, but no longer than
+    PATIENCE. What is exact at once, because the engine has it at hand or the catalogue is small, comes with the
+    estimates and not again. The planes and the first number, quick as they are, are estimated to the end, so that a
+    slider that is dragged is always followed. The other numbers are left out, and exact work and what takes longer than
+    PATIENCE raise Cancelled, as soon as `stop` says that nobody waits for them.
     """
     begun = time.monotonic()
 
@@ -161,6 +165,10 @@ def answers(asked: Asked, stop: Stop) -> Iterator[dict[str, Answer]]:
     new = {name: item for name, item in planes.items() if name not in asked.seen}
     if first := first | _paint(new, exact=False, stop=stop_late):
         yield first
+    left = {name: item for name, item in planes.items() if name not in first or not first[name].exact}
+    painting = _PAINTING.submit(_exactly, left, stop)
+    if painted := _in_time(painting):
+        yield painted
     counted: dict[str, Answer] = {}
     for name in (name for name in numbers if name not in asked.seen):
         if counted and stop():
@@ -168,13 +176,27 @@ def answers(asked: Asked, stop: Stop) -> Iterator[dict[str, Answer]]:
         counted[name] = _estimate(numbers[name], stop_late)
     if counted:
         yield counted
-    done = {name for name, answer in (first | counted).items() if answer.exact}
-    if left := {name: item for name, item in planes.items() if name not in done}:
-        ask(stop)
-        yield _paint(left, exact=True, stop=stop)
-    if rest := {name: item for name, item in numbers.items() if name not in done}:
+    if not painted and left:
+        yield painting.result()
+    if rest := {name: item for name, item in numbers.items() if name not in counted or not counted[name].exact}:
         ask(stop)
         yield {name: Answer(_number(item, stop), exact=True) for name, item in rest.items()}
+
+
+_PAINTING = ThreadPoolExecutor(2, thread_name_prefix="paint")
+
+
+def _exactly(planes: Mapping[str, Picture | Backdrop], stop: Stop) -> dict[str, Answer]:
+    if planes:
+        ask(stop)
+    return _paint(planes, exact=True, stop=stop)
+
+
+def _in_time(painting: Future[dict[str, Answer]]) -> dict[str, Answer]:
+    """The exact planes if they are there within PATIENCE and nobody has stopped them, else nothing."""
+    with suppress(TimeoutError, Cancelled):
+        return painting.result(PATIENCE)
+    return {}
 
 
 class Cluster:

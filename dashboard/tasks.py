@@ -7,6 +7,7 @@ on it. Results come back through `add_next_tick_callback`, the one call of Bokeh
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from bokeh.document import Document
 
 from galviz.errors import Cancelled, GalvizError
 
+# Seconds: a browser has PACE to paint what it was given before it is given more, and most of the machine for REST.
+PACE, REST = 0.2, 0.08
 log = logging.getLogger("galviz")
 
 DRAWING = ThreadPoolExecutor(2, thread_name_prefix="draw")
@@ -79,21 +82,61 @@ class Newest:
             self._start()
             return
         self._running = False
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
         self._busy(False)
         if error is not None:
             self._fail(words(error))
 
 
 class Stepwise(Newest):
-    """A worker whose `work(request, stop)` yields one result after the other, each shown as soon as it is there.
+    """A worker whose `work(request, stop)` yields one result after the other.
 
-    `stop()` is true as soon as there is a newer request or nobody looks any more; work that then raises Cancelled
-    has not failed.
+    The first one is shown as soon as it is there. The browser then has PACE seconds to paint it before it is given
+    what came meanwhile: while it lays out texts and bars it paints nothing. The work itself rests a little too, unless
+    there is something newer to do. `stop()` is true as soon as there is a newer request or nobody looks any more; work
+    that then raises Cancelled has not failed.
     """
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._later: list[Callable[[], None]] = []
+        self._shown_at = 0.0
+
     def _run(self, request: Any, stop: Callable[[], bool]) -> None:
-        for result in self._work(request, stop):
-            self._tell(request, result)
+        for number, result in enumerate(self._work(request, stop)):
+            show = partial(self._show, request, result)
+            soon(self._document, partial(self._arrive, show, at_once=number == 0))
+            if number == 0 and self._document is not None:
+                self._newer.wait(REST)
+
+    def _end(self, error: BaseException | None) -> None:
+        self._arrive(partial(super()._end, error), at_once=not self._later)
+
+    def _arrive(self, show: Callable[[], None], *, at_once: bool) -> None:
+        """Show it and all that waits, now or when the page is due; on the event loop."""
+        self._later.append(show)
+        if at_once or self._document is None:
+            self._catch_up()
+        elif len(self._later) == 1:
+            self._when_due()
+
+    def _when_due(self) -> None:
+        left = self._shown_at + PACE - time.monotonic()
+        if not self._later or self._document is None:
+            return
+        if left <= 0:
+            self._catch_up()
+        else:
+            waited = partial(_at_once, self._document, self._when_due)
+            self._document.add_timeout_callback(waited, math.ceil(1000 * left))
+
+    def _catch_up(self) -> None:
+        waiting, self._later = self._later, []
+        for show in waiting:
+            show()
+        self._shown_at = time.monotonic()
 
 
 def _gone(document: Document | None) -> bool:

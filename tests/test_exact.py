@@ -157,7 +157,6 @@ def test_the_cutting_changes_nothing(catalogue: Catalogue, monkeypatch: pytest.M
             np.testing.assert_array_equal(picture, truth)
 
 
-
 def test_pieces_add_up_in_any_order() -> None:
     rng = np.random.default_rng(0)
     pieces = []

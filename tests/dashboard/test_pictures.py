@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -223,11 +224,23 @@ def test_estimates_come_first_and_all_views_at_once(catalogue: Catalogue, engine
     steps = list(answers(asked(catalogue), lambda: False))
     assert exactness(steps) == [
         {"umap back": True, **dict.fromkeys(PLANES, False)},
-        {"psf_r bars": False},
         dict.fromkeys(PLANES, True),
+        {"psf_r bars": False},
         {"psf_r bars": True},
     ]
-    assert engine.calls == [("2 planes", False), ("number", False), ("2 planes", True), ("number", True)]
+    assert engine.calls == [("2 planes", False), ("2 planes", True), ("number", False), ("number", True)]
+
+
+def test_estimated_numbers_do_not_wait_long_for_exact_pictures(
+    catalogue: Catalogue, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    engine.on_exact = lambda: go.wait(10)
+    monkeypatch.setattr(pictures, "PATIENCE", 0.05)
+    steps = answers(asked(catalogue), lambda: False)
+    assert exactness([next(steps), next(steps)])[1] == {"psf_r bars": False}
+    go.set()
+    assert exactness(list(steps)) == [dict.fromkeys(PLANES, True), {"psf_r bars": True}]
 
 
 def test_estimates_are_finished_though_something_newer_waits(catalogue: Catalogue, engine: Engine) -> None:
@@ -263,7 +276,7 @@ def test_one_view_that_was_drawn_before_does_not_wait_for_the_other(catalogue: C
     engine.at_hand = {request.requests["cmd front"].request()}
     steps = exactness(list(answers(request, lambda: False)))
     assert steps[0] == {"umap back": True, "cmd front": True, "umap front": False}
-    assert steps[2] == {"umap front": True}
+    assert steps[1] == {"umap front": True}
 
 
 def test_the_count_follows_a_drag_and_the_histograms_wait(catalogue: Catalogue, engine: Engine) -> None:

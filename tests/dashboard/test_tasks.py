@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from bokeh.document import Document
 from bokeh.models import Div
 
+from dashboard import tasks
 from dashboard.tasks import Newest, Stepwise, Task, soon, words
 from galviz.errors import Cancelled, GalvizError
 
@@ -156,6 +158,93 @@ def test_work_stops_when_the_tab_is_closed(monkeypatch: pytest.MonkeyPatch) -> N
     assert painter.begun.acquire(timeout=10)
     context.destroyed = True
     until(lambda: painter.stopped == [1])
+
+
+class Loop:
+    """A document whose event loop is run by hand, and a clock that stands still meanwhile."""
+
+    session_context = None
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.next: deque[Callable[[], None]] = deque()
+        self.later: list[tuple[float, Callable[[], None]]] = []
+        self.add_next_tick_callback = self.next.append
+
+    def add_timeout_callback(self, callback: Callable[[], None], milliseconds: int) -> None:
+        self.later.append((self.now + milliseconds / 1000, callback))
+
+    def hold(self, policy: str) -> None:
+        assert policy == "combine"
+
+    def unhold(self) -> None:
+        pass
+
+    def run(self, seconds: float = 0.0) -> None:
+        """What is due within so many seconds."""
+        self.now += seconds
+        due = [callback for at, callback in self.later if at <= self.now]
+        self.later = [entry for entry in self.later if entry[0] > self.now]
+        for callback in due:
+            callback()
+        while self.next:
+            self.next.popleft()()
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    made = Loop()
+    monkeypatch.setattr(tasks, "REST", 0.0)
+    monkeypatch.setattr(tasks, "time", SimpleNamespace(monotonic=lambda: made.now))
+    return made
+
+
+def test_the_browser_paints_the_first_pictures_before_it_is_given_more(loop: Loop) -> None:
+    painter = Painter()
+    painter.newest._document = loop
+    painter.go.set()
+    painter.newest.ask(1)
+    until(lambda: len(loop.next) == 3)
+    loop.run()
+    assert painter.shown == [(1, "estimate")]
+    assert not painter.idle()
+    loop.run(tasks.PACE / 2)
+    assert painter.shown == [(1, "estimate")]
+    loop.run(tasks.PACE)
+    assert painter.shown == [(1, "estimate"), (1, "exact")]
+    assert painter.idle()
+    loop.run(10)
+    assert not loop.later
+
+
+def test_pictures_of_a_newer_request_are_never_held_back(loop: Loop) -> None:
+    painter = Painter()
+    painter.newest._document = loop
+    painter.go.set()
+    painter.newest.ask(1)
+    until(lambda: len(loop.next) == 3)
+    loop.run()
+    painter.newest.ask(2)
+    until(lambda: len(loop.next) == 3)
+    loop.run()
+    assert painter.shown == [(1, "estimate"), (1, "exact"), (2, "estimate")], "in order, though at once"
+    loop.run(tasks.PACE + 0.01)
+    assert painter.shown[3:] == [(2, "exact")]
+    assert painter.idle()
+
+
+def test_a_rest_ends_when_something_newer_is_asked_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "REST", 60.0)
+    painter = Painter()
+    painter.newest._document = loop
+    painter.go.set()
+    painter.newest.ask(1)
+    until(lambda: len(loop.next) == 1)
+    assert not painter.begun.acquire(timeout=0.05), "the work rests"
+    painter.newest.ask(2)
+    assert painter.begun.acquire(timeout=10)
+    until(lambda: len(loop.next) == 3)
+    painter.newest._newer.set()
 
 
 def test_a_task_reports_and_ends_with_its_result() -> None:
