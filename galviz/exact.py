@@ -130,7 +130,7 @@ def draw(
             _work_on_cluster(catalogue, open_jobs, stop, client)
         for job in open_jobs:
             job.next_pass()
-    return [job.result() for job in jobs]
+    return at_once([job.result for job in jobs], stop)
 
 
 def _work_on_cluster(catalogue: Catalogue, jobs: list[Job], stop: Stop, client: Any) -> None:
@@ -276,10 +276,12 @@ class Job:
             self.mean = np.ascontiguousarray(mean, np.float64)
             self.total = blank(0, *self.request.view.shape, self.depth, self.mode)
 
-    def _sum(self) -> NDArray[np.longdouble]:
+    def _sum(self) -> NDArray[np.floating[Any]]:
         scale = self._scale() ** (2 if self._pass() == runs.SQUARES else 1)
-        whole, rest = (self.total.sums[:, :, k].astype(np.longdouble) for k in (0, 1))
-        return np.asarray((whole + rest * FINE) / scale)
+        whole, rest = self.total.sums[:, :, 0], self.total.sums[:, :, 1]
+        if not rest.any():
+            return whole / scale  # a power of two: rounded once
+        return np.asarray((whole.astype(np.longdouble) + rest * np.longdouble(FINE)) / scale)
 
     def result(self) -> NDArray[Any]:
         """The finished picture."""
