@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -154,6 +155,15 @@ def _check_alive(client: Any, seen: float) -> float:
     return seen
 
 
+def _client(scheduler: str) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=_CONNECT, set_as_default=False)
+    except (OSError, ValueError, TimeoutError):
+        return None
+
+
 @contextmanager
 def connected(scheduler: str | None) -> Iterator[Any]:
     """A client of the scheduler at an address such as 127.0.0.1:8786, or None without an address.
@@ -163,14 +173,12 @@ def connected(scheduler: str | None) -> Iterator[Any]:
     if scheduler is None:
         yield None
         return
-    from distributed import Client
-
-    try:
-        client = Client(scheduler, timeout=_CONNECT, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise GalvizError(
-            f"No scheduler answers at {scheduler}; check the address, or leave out --scheduler."
-        ) from error
+    client = _client(scheduler)
+    if client is None:
+        # A client that did not start closes itself when it is collected: not in the middle of another one's start,
+        # which would wait for itself.
+        gc.collect()
+        raise GalvizError(f"No scheduler answers at {scheduler}; check the address, or leave out --scheduler.")
     try:
         try:
             client.wait_for_workers(1, timeout=_CONNECT)

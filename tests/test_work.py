@@ -133,6 +133,7 @@ def test_an_address_that_does_not_answer_is_a_sentence(address: str, monkeypatch
     monkeypatch.setattr(work, "_CONNECT", 0.3)
     with pytest.raises(GalvizError, match=r"No scheduler answers at .*; check the address"), connected(address):
         pass
+    assert all(left.status == "running" for left in Client._instances), "what is left closes itself at a bad time"
 
 
 def test_a_scheduler_is_found_by_its_address(client: Any) -> None:
