@@ -2,6 +2,8 @@
 
 The manifest is written last and renamed into place, so a folder without a manifest is not a catalogue.
 
+A HATS catalogue that galviz exported has one too and is opened in place; its classes are stored by name.
+
 Columns that come later (probabilities, an embedding) lie in sidecar parts of the same row order; adding
 them writes a manifest of the next version and gives a new `Catalogue` value.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import threading
@@ -22,15 +25,18 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from galviz.disk import replacing
 from galviz.errors import CatalogueError
 from galviz.formulas import FORMULAS
 from galviz.manifest import Column, Group, Manifest, Part, stamp
 from galviz.selection import Selection
 
 MANIFEST = "manifest.json"
+TALLIES = "galviz.tallies"  # the key of `tallies` in the metadata of a part
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -63,13 +69,22 @@ class Catalogue:
         for group in manifest.groups:
             names = [column.name for column in group.columns if column.name in needed]
             if names:
-                stored.update(_read(self.path, group.parts[part], names))
+                stored.update(_read(self.path, group.parts[part], names, manifest.class_names))
         if wrong := next((name for name in stored if stored[name].dtype != manifest.columns[name].dtype), None):
             found, expected = stored[wrong].dtype, manifest.columns[wrong].dtype
             raise CatalogueError(
                 f"{wrong} in part {part} of {self.path} is {found}, not {expected}; make the catalogue again."
             )
         return {name: _derive(derived[name], stored) if name in derived else stored[name] for name in wanted}
+
+    def tallies(self, part: int) -> dict[str, Any]:
+        """The `tallies` of every stored column of a part: as it was written, else by reading it."""
+        result: dict[str, Any] = {}
+        for group in self.manifest.groups:
+            result |= _written_tallies(self.path / group.parts[part].path)
+        names = [column.name for group in self.manifest.groups for column in group.columns]
+        rest = [self.manifest.columns[name] for name in names if name not in result]
+        return result | (tallies(rest, self.read_part(part, [column.name for column in rest])) if rest else {})
 
     def read_frame(self, part: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The columns of one part as a data frame; classes as categories."""
@@ -155,17 +170,38 @@ def _selected_part(part: int, catalogue: Catalogue, columns: list[str], selectio
     return frame[columns]
 
 
-def _read(root: Path, part: Part, names: list[str]) -> dict[str, NDArray[Any]]:
+def _read(root: Path, part: Part, names: list[str], classes: Sequence[str]) -> dict[str, NDArray[Any]]:
     path = root / part.path
     try:
-        table = pq.read_table(path, columns=names, page_checksum_verification=True, memory_map=True)
-        arrays = {name: table.column(name).to_numpy() for name in names}
+        table = pq.read_table(path, columns=names, page_checksum_verification=True, memory_map=True, partitioning=None)
+        arrays = {name: _coded(table.column(name), classes).to_numpy() for name in names}
     except (OSError, KeyError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise CatalogueError(f"Cannot read {path}: {reason}; make the catalogue again.") from error
+        raise _damaged(path, error) from error
     if table.num_rows != part.rows:
         raise CatalogueError(f"{path} has {table.num_rows} rows, not {part.rows}; make the catalogue again.")
     return arrays
+
+
+def _written_tallies(path: Path) -> dict[str, Any]:
+    """The tallies in the footer of a part; empty where it was written without."""
+    try:
+        notes = pq.read_schema(path).metadata or {}
+        result: dict[str, Any] = json.loads(notes.get(TALLIES.encode(), b"{}"))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
+    return result
+
+
+def _damaged(path: Path, error: BaseException) -> CatalogueError:
+    reason = " ".join(str(error).split()).rstrip(".")
+    return CatalogueError(f"Cannot read {path}: {reason}; make the catalogue again.")
+
+
+def _coded(values: Any, classes: Sequence[str]) -> Any:
+    """Names of classes, as a catalogue in HATS has them, as codes; other values as they are."""
+    if not pa.types.is_string(values.type):
+        return values
+    return pc.index_in(values, pa.array(classes, pa.string())).fill_null(-1).cast(pa.int8())
 
 
 def _derive(column: Column, stored: Arrays) -> NDArray[Any]:
@@ -216,17 +252,11 @@ def write_text(path: Path, text: str) -> None:
 
     Raises CatalogueError when it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def cannot_write(path: Path, error: OSError) -> CatalogueError:
@@ -243,18 +273,47 @@ def write_part(path: Path, root: Path, columns: Sequence[Column], arrays: Arrays
     names = [column.name for column in columns]
     if missing := set(names) ^ set(arrays):
         raise CatalogueError(f"The part {path.name} and its columns do not agree on {sorted(missing)}.")
-    table = pa.table({c.name: np.ascontiguousarray(arrays[c.name], dtype=c.dtype) for c in columns})
+    stored = {c.name: np.ascontiguousarray(arrays[c.name], dtype=c.dtype) for c in columns}
+    table = pa.table(stored).replace_schema_metadata({TALLIES: json.dumps(tallies(columns, stored))})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(
-            table, path, compression="zstd", compression_level=1, write_page_checksum=True, use_dictionary=False
-        )
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            os.fsync(file.fileno())
+        with replacing(path) as file:
+            pq.write_table(
+                table, file, compression="zstd", compression_level=1, write_page_checksum=True, use_dictionary=False
+            )
     except OSError as error:
         raise cannot_write(path, error) from error
-    return Part(str(path.relative_to(root)), table.num_rows, digest)
+    return Part(str(path.relative_to(root)), table.num_rows, file.sha256)
+
+
+def check_place(path: Path, overwrite: bool) -> None:
+    """Raise CatalogueError unless a new catalogue may come to be at `path`."""
+    if path.exists() and not overwrite:
+        raise CatalogueError(f"{path} exists already; choose another folder or say --overwrite.")
+    if path.exists() and not path.is_dir():
+        raise CatalogueError(f"{path} is a file and is not overwritten; choose another folder.")
+    if path.exists() and any(path.iterdir()) and not (path / MANIFEST).is_file():
+        raise CatalogueError(f"{path} is not a catalogue and is not overwritten; choose another folder.")
+
+
+def tallies(columns: Sequence[Column], arrays: Arrays) -> dict[str, Any]:
+    """What is to be known of the values of each column without reading them again, as numbers, lists and mappings.
+
+    Of numbers `missing`, the values that are not finite, and `min` and `max` of the others, None where there is none;
+    of classes `counts` by code.
+    """
+    return {column.name: _tally(column, arrays[column.name]) for column in columns}
+
+
+def _tally(column: Column, values: NDArray[Any]) -> dict[str, Any]:
+    if column.kind == "class":
+        counts = np.bincount(values.view(np.uint8), minlength=256)
+        codes = np.arange(256, dtype=np.uint8).view(np.int8)
+        return {"counts": {str(code): int(count) for code, count in zip(codes, counts, strict=True) if count}}
+    finite = np.isfinite(values)
+    known = values if finite.all() else values[finite]
+    low, high = (known.min().item(), known.max().item()) if len(known) else (None, None)
+    return {"missing": len(values) - len(known), "min": low, "max": high}
 
 
 @dataclass
@@ -271,12 +330,7 @@ class CatalogueWriter:
 
     def __post_init__(self) -> None:
         self.path = Path(os.path.abspath(self.path))
-        if self.path.exists() and not self.overwrite:
-            raise CatalogueError(f"{self.path} exists already; choose another folder or say --overwrite.")
-        if self.path.exists() and not self.path.is_dir():
-            raise CatalogueError(f"{self.path} is a file and is not overwritten; choose another folder.")
-        if self.path.exists() and any(self.path.iterdir()) and not (self.path / MANIFEST).is_file():
-            raise CatalogueError(f"{self.path} is not a catalogue and is not overwritten; choose another folder.")
+        check_place(self.path, self.overwrite)
         self._folder = self.path.with_name(f".{self.path.name}.partial")
         self._parts: dict[int, Part] = {}
         self._lock = threading.Lock()

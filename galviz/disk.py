@@ -1,35 +1,161 @@
-"""Room on the disk, in words."""
+"""The disk: files that are whole or not there, folders that one process holds, and room, in words."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import os
 import shutil
+import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from galviz.errors import GalvizError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # what file systems say that cannot lock files
+_PIECE = 1 << 20
+
+
+class Sink:
+    """A file that is being written, as other libraries like it, with the SHA-256 of what was written."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest = file, hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was written so far, in hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all of `data` and return its number of bytes."""
+        left = memoryview(data)
+        size = left.nbytes
+        if size:
+            left = left.cast("B")
+            self._digest.update(left)
+            self._file.write(left)
+        self.size += size
+        return size
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        """Whoever opened the file flushes it."""
+
+    def close(self) -> None:
+        """Whoever opened the file closes it."""
 
 
 @contextmanager
-def room(path: Path, needed: int) -> Iterator[None]:
+def replacing(path: Path) -> Iterator[Sink]:
+    """A file that gets its name once the block is done and its bytes are on the disk; else nothing is left of it.
+
+    Raises OSError.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb", buffering=_PIECE) as file:
+            yield Sink(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder reach the disk, where the system can."""
+    if sys.platform == "win32":
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, read piece by piece, in hexadecimal digits. Raises OSError."""
+    digest, buffer = hashlib.sha256(), bytearray(_PIECE)
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            digest.update(memoryview(buffer)[:size])
+    return digest.hexdigest()
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder, which then is there, while the block runs; False when another process does.
+
+    Raises OSError. On a file system that cannot lock files nobody is kept out.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("a") as lock:
+            if not _locked(lock.fileno()):
+                yield False
+                return
+            if not _is_at(lock.fileno(), folder / "lock"):
+                continue  # whoever held it has just moved it away
+            yield True
+            return
+
+
+def _locked(file: int) -> bool:
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def room(path: Path, needed: int, left: str = "nothing was changed") -> Iterator[None]:
     """Turn a disk that gets full in the block into one sentence; `needed` is an estimate in bytes.
 
-    Raises GalvizError. What is free is looked up after the block has cleaned up behind itself.
+    `left` says what became of the work. Raises GalvizError. What is free is looked up after the block has cleaned up
+    behind itself.
     """
     try:
         yield
     except (OSError, GalvizError) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__
-        if not (isinstance(cause, OSError) and cause.errno in _FULL):
+        if not is_full(error):
             raise
         place = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         raise GalvizError(
             f"The disk is full: {path} needs about {size_in_words(needed)} and {size_in_words(free_at(place))} are "
-            "free there; nothing was changed; make room or choose another place."
+            f"free there; {left}; make room or choose another place."
         ) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk is full, or was raised because one is."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in FULL
 
 
 def free_at(path: Path) -> int:

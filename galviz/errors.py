@@ -17,6 +17,10 @@ class IngestError(GalvizError):
     """A foreign file cannot be read as the catalogue of a survey."""
 
 
+class FetchError(GalvizError):
+    """A published file cannot be fetched."""
+
+
 class StaleIndexError(GalvizError):
     """The index of a catalogue is missing, stale or damaged."""
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +26,19 @@ from galviz.grammar import RESERVED
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+COLUMN_ROLES = (
+    "id", "position", "magnitude", "uncertainty", "extinction", "flag", "truth", "prediction", "probability",
+    "best_probability", "embedding", "redshift", "morphology", "colour", "projection", "simulation", "other",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Column:
     """One column of a catalogue.
 
-    `role` is one of id, position, magnitude, uncertainty, extinction, flag, truth, prediction, probability,
-    best_probability, embedding, redshift, morphology, colour, projection, simulation, other. `of_class` names
-    the class of a probability. `kind` is "number", "flag" or "class": a class column holds int8 codes into
+    `role` is one of COLUMN_ROLES. `system` is the photometric system, such as AB or Vega; `extinction` says of a
+    magnitude whether it is "corrected" or "uncorrected" for extinction by the Galaxy, where that is known. `of_class`
+    names the class of a probability. `kind` is "number", "flag" or "class": a class column holds int8 codes into
     `Manifest.classes`, -1 where unknown. A `formula` makes the column a derived one, computed when read.
     """
 
@@ -48,6 +54,7 @@ class Column:
     label: str = ""
     kind: str = "number"
     formula: tuple[str, ...] = ()
+    extinction: str = ""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or self.name in RESERVED:
@@ -194,9 +201,13 @@ def _column(raw: dict[str, Any]) -> Column:
 
 
 def stamp() -> dict[str, str]:
-    """The software and the UTC date, for the provenance of what is being written."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"software": f"galviz {__version__}", "date": now}
+    """The software and the UTC date, for the provenance of what is being written.
+
+    SOURCE_DATE_EPOCH, where it is set, is the date (https://reproducible-builds.org/specs/source-date-epoch).
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.datetime.fromtimestamp(int(epoch) if epoch.isdecimal() else time.time(), datetime.UTC)
+    return {"software": f"galviz {__version__}", "date": now.isoformat(timespec="seconds")}
 
 
 def new_manifest(name: str, survey: str, provenance: Mapping[str, Any], **fields: Any) -> Manifest:

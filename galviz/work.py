@@ -6,7 +6,7 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -64,22 +64,28 @@ def mapped(
     items: Iterable[Item],
     client: Any = None,
     stop: Stop = never,
-) -> Iterator[tuple[Item, Result]]:
+    most: int | None = None,
+) -> Generator[tuple[Item, Result]]:
     """Each item with the result of `function`, in the order in which they get done.
 
     With a `distributed.Client` the calls run on its workers, so `function` and items must be picklable, and files
-    lie where all workers see them; else they run on one thread a core. When a call raises, or whoever iterates does,
-    no further call is started and those that run are waited for. Raises Cancelled as soon as `stop` says so, and
-    GalvizError when the cluster is lost.
+    lie where all workers see them; else they run on one thread a core, `most` of them at once. When a call raises, or
+    whoever iterates does, no further call is started and those that run are waited for. Raises Cancelled as soon as
+    `stop` says so, and GalvizError when the cluster is lost.
     """
     todo = list(items)
     if not todo:
         return
-    yield from (_on_threads(function, todo, stop) if client is None else _on_cluster(function, todo, client, stop))
+    if client is None:
+        yield from _on_threads(function, todo, stop, min(most or len(todo), len(todo)))
+    else:
+        yield from _on_cluster(function, todo, client, stop)
 
 
-def _on_threads(function: Callable[[Item], Result], items: list[Item], stop: Stop) -> Iterator[tuple[Item, Result]]:
-    threads = min(THREADS, len(items))
+def _on_threads(
+    function: Callable[[Item], Result], items: list[Item], stop: Stop, most: int
+) -> Iterator[tuple[Item, Result]]:
+    threads = min(THREADS, most)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="unit")
     try:
         pending = {pool.submit(function, item): item for item in items}

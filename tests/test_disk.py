@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from galviz.disk import free_at, room, size_in_words
+from galviz.disk import free_at, held, replacing, room, sha256_of, size_in_words
 from galviz.errors import CatalogueError, GalvizError
 
 
@@ -36,3 +38,37 @@ def test_other_errors_pass(tmp_path: Path, error: Exception) -> None:
 
 def test_what_is_free(tmp_path: Path) -> None:
     assert free_at(tmp_path) > 0
+
+
+def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with replacing(path) as file:
+        assert file.write(b"abc") == 3
+        assert file.write(memoryview(np.arange(3))) == 24
+        assert not path.exists()
+    assert path.read_bytes() == b"abc" + np.arange(3).tobytes()
+    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() == sha256_of(path)
+    assert file.tell() == 27
+
+
+def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(ValueError, match="stop"), replacing(path) as file:
+        file.write(b"new")
+        raise ValueError("stop")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
+    with held(tmp_path / "folder") as first, held(tmp_path / "folder") as second:
+        assert (first, second) == (True, False)
+    with held(tmp_path / "folder") as third:
+        assert third
+
+
+def test_the_sha_256_of_a_large_file(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).bytes(3_000_001)
+    (tmp_path / "file").write_bytes(data)
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(data).hexdigest()

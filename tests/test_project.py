@@ -100,7 +100,7 @@ def test_the_makefile_has_its_targets_and_continuous_integration_runs_the_tests(
     assert re.search(r"^make test$", script.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data/README.md", "docs/fetch.md"])
 def test_commands_in_the_documents_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     code = "\n".join(block or inline for block, inline in re.findall(r"```\w*\n(.*?)```|`([^`\n]+)`", text, re.DOTALL))
@@ -111,7 +111,7 @@ def test_commands_in_the_documents_exist(name: str) -> None:
     assert commands <= known
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/fetch.md"])
 def test_files_that_the_documents_name_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     paths = re.findall(r"`((?:galviz|dashboard|tests|benchmarks|scripts|data)/[\w./-]+\.\w+)`", text)

@@ -5,12 +5,10 @@ A build that was interrupted goes on where it stopped. The old index works until
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from galviz.catalogue import Catalogue, cannot_write
+from galviz.disk import FULL, held
 from galviz.errors import CatalogueError
 from galviz.index import layout as sizes
 from galviz.index import planes, runs, samples, scan, sealing, settle
@@ -30,8 +29,6 @@ from galviz.work import mapped
 
 Item = TypeVar("Item")
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # what file systems say that cannot lock files
 _STAGING, _TRASH = ".partial", ".trash-"
 _MOST_ROWS = 4_000_000_000  # places, with padding, are numbers of 32 bits
 
@@ -61,39 +58,10 @@ def write_index(catalogue: Catalogue, folder: Path, progress: Callable[[int], No
 @contextmanager
 def _alone(staging: Path, catalogue: Catalogue) -> Iterator[None]:
     """Hold the staging folder, which then is there; raises CatalogueError when another build does."""
-    while True:
-        staging.mkdir(parents=True, exist_ok=True)
-        with (staging / "lock").open("a") as lock:
-            if not _locked(lock.fileno()):
-                raise CatalogueError(
-                    f"Another build of the index of {catalogue.path} is running; wait until it is done."
-                )
-            if not _is_at(lock.fileno(), staging / "lock"):
-                continue  # the build that held it has just moved it away
-            yield
-            return
-
-
-def _locked(file: int) -> bool:
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-    return True
-
-
-def _is_at(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
+    with held(staging) as alone:
+        if not alone:
+            raise CatalogueError(f"Another build of the index of {catalogue.path} is running; wait until it is done.")
+        yield
 
 
 def _prepared(catalogue: Catalogue, staging: Path) -> Job:
@@ -132,7 +100,7 @@ def _cleared_when_full(staging: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             _discard(staging)
         raise
 
