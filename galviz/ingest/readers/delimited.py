@@ -1,0 +1,264 @@
+"""Text with a delimiter: CSV, and the same with tabs, semicolons or blanks, plain or gzip."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from galviz.errors import IngestError
+from galviz.ingest.readers.streams import HEAD, is_packed, opened, skip
+from galviz.ingest.readers.table import Chunk, ColumnNote, ForeignTable, Kinds
+from galviz.ingest.readers.values import ARROW, first_line, from_arrow
+
+_BLOCK = 4 << 20
+_STRETCH = 64 << 20  # bytes of a file that are read by one thread at a time
+_BYTES_A_FIELD = 9  # roughly
+_NULLS = ["", "NULL", "null", "None", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NAN", "--", "-"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a text file lie: column names, delimiter, the lines and bytes before the first row, and whether
+    these end with a newline, without which nothing finds a line from within.
+
+    `columns` is what the comment lines say of the columns; `flags` are columns of True and False.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    delimiter: str
+    skipped: int
+    start: int
+    newline: bool
+    columns: Mapping[str, ColumnNote] = field(default_factory=dict)
+    flags: frozenset[str] = frozenset()
+    simulated: bool = False
+
+
+def open_csv(path: Path, head: bytes) -> ForeignTable:
+    """Open comma-, tab- or semicolon-separated values whose first bytes are `head`."""
+    notes, header, skipped, start = header_line(path, head)
+    delimiter = max(",\t;", key=header.count)
+    names = split_names(path, header, delimiter)
+    simulated = any(re.fullmatch(r"#\s*simulated\s*[:=]\s*(yes|true)\s*", note, re.IGNORECASE) for note in notes)
+    newline = head[:start].endswith(b"\n") or start == len(head)
+    return text_table(Layout(path, names, delimiter, skipped, start, newline, _units(notes), simulated=simulated))
+
+
+def text_table(layout: Layout) -> ForeignTable:
+    """The table of a text file of this layout."""
+    whole = is_packed(layout.path) or not layout.newline
+    return ForeignTable(
+        layout.path,
+        layout.names,
+        lambda kinds: _chunks(layout, kinds),
+        simulated=layout.simulated,
+        columns=layout.columns,
+        stretches=1 if whole else max(1, -(-layout.path.stat().st_size // _STRETCH)),
+        stretch=None if whole else lambda kinds, number: _stretch(layout, kinds, number),
+    )
+
+
+def header_line(path: Path, head: bytes) -> tuple[tuple[str, ...], str, int, int]:
+    """The comment lines before the header, the header itself, and the lines and the bytes up to and with it."""
+    notes: list[str] = []
+    start = 0
+    for number, found in enumerate(re.finditer(rb"([^\r\n]*)(\r\n|\r|\n|$)", head), start=1):
+        line, start = found[1].decode("utf-8-sig", errors="replace"), found.end()
+        if start == len(head) == HEAD:
+            raise IngestError(f"{path} has no line with column names in its first {HEAD // 1024} kB; name a table.")
+        if line.startswith("#"):
+            notes.append(line)
+        elif line.strip():
+            return tuple(notes), line, number, start
+    raise IngestError(f"{path} has no line with column names; there is nothing to ingest.")
+
+
+def split_names(path: Path, header: str, delimiter: str) -> tuple[str, ...]:
+    """The column names of a header."""
+    try:
+        return tuple(name.strip() for name in next(csv.reader([header], delimiter=delimiter)))
+    except csv.Error as error:
+        raise IngestError(f"Cannot read the column names of {path}: {first_line(error)}; mend them.") from error
+
+
+def _units(notes: tuple[str, ...]) -> dict[str, ColumnNote]:
+    """Units as galviz writes them: `# units: ra [deg], psf_r [mag]`."""
+    lines = [note for note in notes if re.match(r"#\s*units?\s*:", note)]
+    return {name: ColumnNote(unit) for line in lines for name, unit in re.findall(r"([^\s,:]+) \[([^]]*)\]", line)}
+
+
+class _Counted:
+    """A stream from the byte `start` on that counts the ends of lines while Arrow reads from it."""
+
+    def __init__(self, file: Any, start: int) -> None:
+        self._file, self._start = file, start
+        self._ends, self._last = 0, b"\n"
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        if self._start:
+            self._file.read(self._start)
+            self._start = 0
+        block: bytes = self._file.read(size)
+        self._ends += block.count(b"\n")
+        self._last = block[-1:] or self._last
+        return block
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def lines(self) -> int:
+        return self._ends + (self._last != b"\n")
+
+
+def _chunks(layout: Layout, kinds: Kinds) -> Iterator[Chunk]:
+    with opened(layout.path) as stream:
+        packed = stream.file is not stream.raw  # Arrow unpacks it, and leaves the interpreter free meanwhile
+        counted = _Counted(pa.CompressedInputStream(stream.raw, "gzip") if packed else stream.file, layout.start)
+        source = pa.PythonFile(counted, mode="r")
+        lines = _Lines(lambda: counted.lines, lambda: _text(layout))
+        for columns in _batches(layout, kinds, source, lines, threads=True):
+            yield columns, stream.fraction
+
+
+def _stretch(layout: Layout, kinds: Kinds, number: int) -> Iterator[Chunk]:
+    """The lines that begin in a stretch of the file."""
+    with layout.path.open("rb") as raw:
+        start, end = (_line_start(raw, max(layout.start, place * _STRETCH)) for place in (number, number + 1))
+        raw.seek(start)
+        text = raw.read(end - start)
+    done = 0
+    lines = _Lines(
+        lambda: text.count(b"\n") + (not text.endswith(b"\n")),
+        lambda: nullcontext(io.TextIOWrapper(io.BytesIO(text), encoding="utf-8", errors="replace")),
+    )
+    for columns in _batches(layout, kinds, pa.BufferReader(text), lines, threads=False) if text else ():
+        done += len(next(iter(columns.values())))
+        yield columns, min(1.0, done * _BYTES_A_FIELD * len(layout.names) / len(text))
+
+
+def _line_start(raw: BinaryIO, place: int) -> int:
+    """Where the first line begins that begins at or behind a place."""
+    raw.seek(place - 1)
+    raw.readline()
+    return raw.tell()
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The lines that Arrow reads: how many ends of them there are, known when it is done, and they themselves again."""
+
+    number: Callable[[], int]
+    again: Callable[[], AbstractContextManager[Iterable[str]]]
+
+    def filled(self) -> int:
+        """How many of them are not blank."""
+        with self.again() as lines:
+            return sum(bool(line.strip("\r\n")) for line in lines)
+
+
+def _batches(
+    layout: Layout, kinds: Kinds, source: Any, lines: _Lines, *, threads: bool
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """The wanted columns of the rows; raises IngestError where a line that is not blank did not become a row."""
+    rows = 0
+    try:
+        for batch in _parsed(layout, kinds, source, threads):
+            rows += batch.num_rows
+            yield from_arrow(layout.path, _flags_as_numbers(layout, batch, kinds), kinds)
+    except pa.ArrowInvalid as error:
+        raise IngestError(
+            _fault(layout, kinds) or f"Cannot read {layout.path} as CSV: {first_line(error)}; mend it."
+        ) from error
+    except OSError as error:
+        raise IngestError(f"Cannot read {layout.path}: {first_line(error)}; fetch or pack it again.") from error
+    if rows != lines.number() and rows != (filled := lines.filled()):
+        raise IngestError(
+            _fault(layout, kinds)
+            or f"{layout.path} has {filled:,} lines with values and {rows:,} rows; mend its quotation marks."
+        )
+
+
+def _parsed(layout: Layout, kinds: Kinds, source: Any, threads: bool) -> Iterator[Any]:
+    types = {name: pa.string() if name in layout.flags else ARROW[kind] for name, kind in kinds.items()}
+    try:
+        reader = pa.csv.open_csv(
+            source,
+            pa.csv.ReadOptions(column_names=layout.names, block_size=_BLOCK, use_threads=threads),
+            pa.csv.ParseOptions(delimiter=layout.delimiter),
+            pa.csv.ConvertOptions(
+                column_types=types, include_columns=list(kinds), null_values=_NULLS, strings_can_be_null=True
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):
+            return
+        raise
+    yield from reader
+
+
+def _flags_as_numbers(layout: Layout, batch: Any, kinds: Kinds) -> Any:
+    for name in layout.flags & kinds.keys():
+        place = batch.schema.get_field_index(name)
+        batch = batch.set_column(place, name, batch.column(name).cast(pa.bool_()))
+    return batch
+
+
+@contextmanager
+def _text(layout: Layout, newline: str | None = None) -> Iterator[io.TextIOWrapper]:
+    """The lines after the header; their ends as they are in the file where `newline` is empty."""
+    with opened(layout.path) as stream:
+        skip(stream, layout.start)
+        yield io.TextIOWrapper(stream.file, encoding="utf-8", errors="replace", newline=newline)
+
+
+def _fault(layout: Layout, kinds: Kinds) -> str | None:
+    """What is wrong with a file and in which line: the slow way, for a file that the fast way refused."""
+    line = layout.skipped
+    try:
+        with _text(layout, newline="") as file:
+            rows = csv.reader(file, delimiter=layout.delimiter)
+            for row in rows:
+                before, line = line, layout.skipped + rows.line_num
+                if row and (words := _row_fault(layout, kinds, row, lines=line - before)):
+                    return f"Line {before + 1} of {layout.path} {words}"
+    except csv.Error as error:
+        return f"Cannot read {layout.path} as CSV after line {line}: {first_line(error)}; mend it."
+    return None
+
+
+def _row_fault(layout: Layout, kinds: Kinds, row: list[str], lines: int) -> str | None:
+    if lines > 1:
+        return f"opens a quotation that ends {lines - 1} lines later; close or remove the quotation mark."
+    if len(row) != len(layout.names):
+        return f"has {len(row)} values, but there are {len(layout.names)} column names; mend the line."
+    for name, kind in kinds.items():
+        text = row[layout.names.index(name)].strip()
+        if kind != "text" and name not in layout.flags and not _readable(text, kind):
+            needed = "a whole number" if kind == "integer" else "a number"
+            return f"has {text[:40]!r} in the column {name}, which needs {needed}; mend the value or leave it empty."
+        if kind == "text" and "\N{REPLACEMENT CHARACTER}" in text:
+            return f"has {text[:40]!r} in the column {name}, which is not text in UTF-8; mend the value."
+    return None
+
+
+def _readable(text: str, kind: str) -> bool:
+    if text in _NULLS:
+        return kind != "integer"
+    try:
+        number = int(text) if kind == "integer" else float(text)
+    except ValueError:
+        return False
+    return "_" not in text and (kind == "number" or -(2**63) <= number < 2**63)

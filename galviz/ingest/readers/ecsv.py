@@ -1,0 +1,60 @@
+"""ECSV: CSV whose comment lines say what the columns are, in YAML."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from astropy.table.meta import YamlParseError, get_header_from_yaml
+
+from galviz.errors import IngestError
+from galviz.ingest.readers.delimited import Layout, header_line, split_names, text_table
+from galviz.ingest.readers.table import ColumnNote, ForeignTable
+from galviz.ingest.readers.values import first_line
+
+
+def open_ecsv(path: Path, head: bytes) -> ForeignTable:
+    """Open an ECSV file whose first bytes are `head`; raises IngestError where its header is damaged."""
+    comments, line, skipped, start = header_line(path, head)
+    header = _yaml(path, [comment[1:] for comment in comments[1:]])
+    delimiter = header.get("delimiter", " ")
+    if delimiter not in (" ", ","):
+        raise IngestError(f"The header of {path} asks for the delimiter {delimiter!r}; ECSV has a blank or a comma.")
+    described = _described(path, header)
+    names = split_names(path, line, delimiter)
+    if names != tuple(described):
+        raise IngestError(f"The header of {path} describes other columns than the line of names; make the file again.")
+    columns = {name: _note(entry) for name, entry in described.items()}
+    flags = frozenset(name for name, entry in described.items() if entry.get("datatype") == "bool")
+    meta = header.get("meta")
+    simulated = isinstance(meta, Mapping) and str(meta.get("simulated")).lower() in ("yes", "true")
+    newline = head[:start].endswith(b"\n") or start == len(head)
+    return text_table(Layout(path, names, delimiter, skipped, start, newline, columns, flags, simulated))
+
+
+def _yaml(path: Path, lines: list[str]) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what astropy says of a key that stands twice
+            header = get_header_from_yaml(lines)
+    except YamlParseError as error:
+        reason = first_line(error.__cause__ or error)
+        raise IngestError(f"Cannot read the header of {path} as ECSV: {reason}; mend or make it again.") from error
+    if not isinstance(header, dict):
+        raise IngestError(f"The header of {path} is not that of ECSV; make the file again.")
+    return header
+
+
+def _described(path: Path, header: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    entries = header.get("datatype")
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) and "name" in entry for entry in entries):
+        raise IngestError(f"The header of {path} describes no columns; make the file again.")
+    return {str(entry["name"]): entry for entry in entries}
+
+
+def _note(entry: Mapping[str, Any]) -> ColumnNote:
+    meta = entry.get("meta")
+    ucd = meta.get("ucd", "") if isinstance(meta, Mapping) else ""
+    return ColumnNote(str(entry.get("unit") or ""), str(ucd or ""), str(entry.get("description") or ""))

@@ -1,0 +1,139 @@
+"""HATS catalogues: a folder of Parquet files, one a HEALPix pixel, with a file of properties."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from galviz.errors import IngestError
+from galviz.ingest.readers.parquet import notes_of, parquet_chunks, read_footer
+from galviz.ingest.readers.streams import HEAD
+from galviz.ingest.readers.table import Chunk, ForeignTable, Kinds
+from galviz.ingest.readers.values import first_line
+
+PROPERTIES = ("hats.properties", "properties")
+_OWN = ("_healpix_29", "_hipscat_index", "Norder", "Dir", "Npix")  # columns that place a row, not of the survey
+_LEAF = re.compile(r"Norder=(\d+)/Dir=(\d+)/Npix=(\d+)\b")
+_DEEPEST = 29
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    path: Path
+    order: int
+    pixel: int
+    rows: int
+
+    @property
+    def place(self) -> int:
+        """Where the pixel begins, as a pixel of the deepest order, nested."""
+        return self.pixel << 2 * (_DEEPEST - self.order)
+
+
+def open_hats(path: Path) -> ForeignTable:
+    """Open a HATS catalogue, or the main one of a collection, at the folder `path`.
+
+    Raises IngestError where the folder is none, or a leaf is missing or damaged, or the rows are not as many as
+    its properties say. The rows come in nested order of their pixels.
+    """
+    root = _main_catalogue(path)
+    properties = _properties(root)
+    kind = properties.get("dataproduct_type", "object")
+    if kind not in ("object", "source"):
+        raise IngestError(f"{root} is a HATS catalogue of the type {kind!r}; name one of objects or sources.")
+    leaves = sorted(_leaves(root), key=lambda leaf: (leaf.place, leaf.order, leaf.path))
+    _check(root, properties, leaves)
+    _, schema = read_footer(leaves[0].path)
+    names = tuple(name for name in schema.names if name not in _OWN)
+    simulated = (schema.metadata or {}).get(b"simulated") in (b"yes", b"true")
+    rows = sum(leaf.rows for leaf in leaves)
+    files = tuple(leaf.path for leaf in leaves)
+    return ForeignTable(
+        path,
+        names,
+        lambda kinds: _chunks(leaves, kinds),
+        rows,
+        simulated,
+        notes_of(schema),
+        files,
+        len(leaves),
+        lambda kinds, number: _leaf_chunks(leaves[number], kinds),
+    )
+
+
+def _main_catalogue(path: Path) -> Path:
+    if any((path / name).is_file() for name in PROPERTIES):
+        return path
+    if (path / "collection.properties").is_file():
+        main = _read_properties(path / "collection.properties").get("hats_primary_table_url", "")
+        folder = (path / main).resolve()
+        if main and folder.is_relative_to(path.resolve()) and any((folder / name).is_file() for name in PROPERTIES):
+            return folder
+        raise IngestError(f"The collection {path} has no main catalogue at {main[:100]!r}; fetch it again.")
+    raise IngestError(f"{path} is a folder and no HATS catalogue; name the files in it.")
+
+
+def _properties(root: Path) -> dict[str, str]:
+    return _read_properties(next(root / name for name in PROPERTIES if (root / name).is_file()))
+
+
+def _read_properties(path: Path) -> dict[str, str]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(HEAD).decode("utf-8", "replace")
+    except OSError as error:
+        raise IngestError(f"Cannot read {path}: {error.strerror}.") from error
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "!"))]
+    pairs = [re.split(r"\s*[=:]\s*", line.strip(), maxsplit=1) for line in lines]
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def _leaves(root: Path) -> Iterator[_Leaf]:
+    """The files of the rows: one a pixel, or several in a folder of it."""
+    for path in sorted((root / "dataset").glob("Norder=*/Dir=*/Npix=*")):
+        found = _LEAF.search(path.as_posix())
+        if found is None or int(found[1]) > _DEEPEST or path.name.startswith((".", "_")):
+            raise IngestError(f"{path} does not name its HEALPix pixel; fetch the catalogue again.")
+        for file in sorted(path.glob("[!._]*")) if path.is_dir() else [path]:
+            yield _Leaf(file, int(found[1]), int(found[3]), read_footer(file)[0].num_rows)
+
+
+def _check(root: Path, properties: dict[str, str], leaves: list[_Leaf]) -> None:
+    if not leaves:
+        raise IngestError(f"The HATS catalogue {root} has no file dataset/Norder=*/Dir=*/Npix=*; fetch it again.")
+    rows, said = sum(leaf.rows for leaf in leaves), properties.get("hats_nrows", "")
+    if said.isdecimal() and int(said) != rows:
+        raise IngestError(f"The HATS catalogue {root} has {rows:,} rows and says {int(said):,}; fetch it again.")
+    if missing := sorted(_listed(root) - {(leaf.order, leaf.pixel) for leaf in leaves}):
+        order, pixel = missing[0]
+        raise IngestError(f"The HATS catalogue {root} lacks the file of Norder={order}, Npix={pixel}; fetch it again.")
+
+
+def _listed(root: Path) -> set[tuple[int, int]]:
+    """The pixels of partition_info.csv, where there is one."""
+    path = root / "partition_info.csv"
+    if not path.is_file():
+        return set()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {(int(row["Norder"]), int(row["Npix"])) for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise IngestError(f"Cannot read {path}: {first_line(error)}; fetch the catalogue again.") from error
+
+
+def _chunks(leaves: list[_Leaf], kinds: Kinds) -> Iterator[Chunk]:
+    done, total = 0, max(sum(leaf.rows for leaf in leaves), 1)
+    for leaf in leaves:
+        for columns, fraction in _leaf_chunks(leaf, kinds):
+            yield columns, (done + fraction * leaf.rows) / total
+        done += leaf.rows
+
+
+def _leaf_chunks(leaf: _Leaf, kinds: Kinds) -> Iterator[Chunk]:
+    lacking = set(kinds) - set(read_footer(leaf.path)[1].names)
+    if lacking:
+        raise IngestError(f"{leaf.path} lacks the column {min(lacking)} of the first file; fetch it again.")
+    return parquet_chunks(leaf.path, kinds)
