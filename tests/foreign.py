@@ -12,16 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.table import Table
 
+from galviz.healpix import healpix
+
 BANDS = ("u", "g", "r", "i", "z")
 
 
 def sources(rows: int, seed: int = 0, *, labelled: bool = False) -> pd.DataFrame:
-    """Rows that pass every cleaning step; identifiers above 2^53."""
+    """Rows that pass every cleaning step, sorted by place as a catalogue is; identifiers above 2^53."""
     rng = np.random.default_rng(seed)
+    ra, dec = rng.uniform(0, 360, rows), rng.uniform(-20, 70, rows)
+    order = np.argsort(healpix(ra, dec), kind="stable")
     frame: dict[str, Any] = {
         "objid": 1237648720693755918 + np.arange(rows),
-        "ra": rng.uniform(0, 360, rows),
-        "dec": rng.uniform(-20, 70, rows),
+        "ra": ra[order],
+        "dec": dec[order],
     }
     frame |= {f"psf_{band}": rng.uniform(15, 22, rows).astype(np.float32) for band in BANDS}
     frame |= {f"w{number}": rng.uniform(8, 16, rows).astype(np.float32) for number in range(1, 5)}
