@@ -8,6 +8,7 @@ from typing import Any
 import panel as pn
 
 from dashboard import style
+from dashboard.funnel import SHOWN, funnel_html
 from dashboard.state import Session, Settings
 from galviz import __version__
 from galviz.catalogue import Catalogue
@@ -64,9 +65,11 @@ def guide_html(catalogue: Catalogue, labelled: Catalogue | None = None) -> str:
     left += _card("Mouse and keys", _facts((keys, text) for keys, text in HELP))
     left += _card("Conventions", "<ul>" + "".join(f"<li>{text}</li>" for text in CONVENTIONS) + "</ul>")
     left += _card("Please cite", f"<p>{PAPER}</p><p class='gv-quiet'>This page is galviz {__version__}.</p>")
-    return (
-        f'<div class="gv-about"><div>{left}</div><div>{_columns_card(catalogue)}{_making_card(catalogue)}</div></div>'
-    )
+    right = _funnel_card(catalogue, "From the files to this catalogue")
+    if labelled is not None and labelled != catalogue:
+        right += _funnel_card(labelled, "From the files to the labelled catalogue")
+    right += _columns_card(catalogue) + _making_card(catalogue)
+    return f'<div class="gv-about"><div>{left}</div><div>{right}</div></div>'
 
 
 def _card(title: str, body: str) -> str:
@@ -88,7 +91,7 @@ def _catalogue_card(catalogue: Catalogue, title: str) -> str:
     facts = [
         ("title", e(manifest.title)),
         ("sources", style.number(manifest.rows)),
-        ("classes", ", ".join(e(entry.plural) for entry in manifest.classes)),
+        ("classes", ", ".join(e(entry.plural) for entry in manifest.classes) or "none"),
         ("survey", e(manifest.survey)),
         ("name, version", f"{e(manifest.name)}, {manifest.version}"),
         ("made", f"{e(manifest.created)} by {e(manifest.software)}"),
@@ -96,6 +99,11 @@ def _catalogue_card(catalogue: Catalogue, title: str) -> str:
     if manifest.doi:
         facts.append(("doi", e(manifest.doi)))
     return _card(title, note + _facts(facts))
+
+
+def _funnel_card(catalogue: Catalogue, title: str) -> str:
+    funnel = funnel_html(catalogue.manifest.groups[0].provenance)
+    return _card(title, funnel) if funnel else ""
 
 
 def _columns_card(catalogue: Catalogue) -> str:
@@ -110,7 +118,7 @@ def _columns_card(catalogue: Catalogue) -> str:
 
 def _column_row(column: Column) -> str:
     e = style.escape
-    unit = " ".join(part for part in (column.unit, column.system) if part)
+    unit = " ".join(part for part in (column.unit, column.system, column.extinction) if part)
     text = e(column.description) + (f' <span class="gv-quiet">{e(column.ucd)}</span>' if column.ucd else "")
     role = column.role.replace("_", " ")
     name = f'<th scope="row"><code>{e(column.name)}</code></th>'
@@ -118,8 +126,11 @@ def _column_row(column: Column) -> str:
 
 
 def _making_card(catalogue: Catalogue) -> str:
-    parts = [f"<h3>{style.escape(_group_title(group))}</h3>{provenance_html(group.provenance)}"
-             for group in catalogue.manifest.groups]  # fmt: skip
+    parts = [
+        f"<h3>{style.escape(_group_title(group))}</h3>"
+        + provenance_html({key: value for key, value in group.provenance.items() if key not in SHOWN})
+        for group in catalogue.manifest.groups
+    ]
     return _card("How it was made", "".join(parts))
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from galviz.catalogue import Catalogue
 from galviz.index import has_index
@@ -18,15 +16,17 @@ from galviz.progress import Progress, silent
 def describe(catalogue: Catalogue, progress: Progress = silent) -> dict[str, Any]:
     """Rows, classes, columns with range and missing values, how each group of columns was made, the index.
 
-    Reads every stored column once, part by part; the result holds numbers, text, lists and mappings only.
+    Reads the footer of every part, where its writer left what there is to know of the values, and the values of
+    parts that were written without; the result holds numbers, text, lists and mappings only.
     """
     manifest = catalogue.manifest
-    stored = [column for column in manifest.columns.values() if not column.formula]
-    totals = {column.name: _Total(column, manifest.class_names) for column in stored}
+    stored = [(group.name, column) for group in manifest.groups for column in group.columns]
+    totals = {column.name: _Total(column, group, manifest.class_names) for group, column in stored}
     for part in range(catalogue.parts):
-        for name, values in catalogue.read_part(part, list(totals)).items():
-            totals[name].add(values)
+        for name, tally in catalogue.tallies(part).items():
+            totals[name].add(tally)
         progress((part + 1) / catalogue.parts, f"{part + 1} of {catalogue.parts} parts read")
+    made = manifest.groups[0].provenance
     return {
         "name": manifest.name,
         "title": manifest.title,
@@ -37,12 +37,14 @@ def describe(catalogue: Catalogue, progress: Progress = silent) -> dict[str, Any
         "simulated": manifest.simulated,
         "doi": manifest.doi,
         "version": manifest.version,
+        "format": manifest.format,
         "created": manifest.created,
         "software": manifest.software,
         "classes": [entry.name for entry in manifest.classes],
         "features": list(manifest.features),
-        "columns": [totals[column.name].facts() for column in stored],
+        "columns": [total.facts() for total in totals.values()],
         "derived": {c.name: list(c.formula) for c in manifest.columns.values() if c.formula},
+        "ledger": {key: made[key] for key in _LEDGER if key in made},
         "groups": {group.name: dict(group.provenance) for group in manifest.groups},
         "index": _index_state(catalogue),
     }
@@ -54,41 +56,33 @@ def _index_state(catalogue: Catalogue) -> str:
     return "stale" if (catalogue.path / "index").is_dir() else "missing"
 
 
-_WORDS = ("name", "role", "dtype", "unit", "system", "ucd", "description")
+_LEDGER = ("rows_read", "steps", "rows_kept", "unknown_classes")
+_WORDS = ("name", "role", "dtype", "unit", "system", "extinction", "of_class", "ucd", "description")
 
 
 class _Total:
     """Range, missing values and, of classes, counts of one column, part after part."""
 
-    def __init__(self, column: Column, classes: tuple[str, ...]) -> None:
-        self._column, self._classes = column, classes
-        self._low: float | int | None = None
-        self._high: float | int | None = None
+    def __init__(self, column: Column, group: str, classes: tuple[str, ...]) -> None:
+        self._column, self._group, self._classes = column, group, classes
+        self._extremes: list[float | int] = []
         self._missing = 0
-        self._counts = np.zeros(len(classes) + 1, np.int64)
+        self._counts: Counter[int] = Counter()
 
-    def add(self, values: NDArray[Any]) -> None:
-        """Take in the values of one part."""
-        if self._column.kind == "class":
-            self._counts += np.bincount(values.astype(np.int64) + 1, minlength=len(self._counts))
-            return
-        known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-        self._missing += len(values) - len(known)
-        if len(known):
-            low, high = known.min().item(), known.max().item()
-            self._low = low if self._low is None else min(self._low, low)
-            self._high = high if self._high is None else max(self._high, high)
+    def add(self, tally: Mapping[str, Any]) -> None:
+        """Take in what was counted of one part."""
+        self._counts.update({int(code): count for code, count in tally.get("counts", {}).items()})
+        self._missing += tally.get("missing", 0)
+        self._extremes += [tally[side] for side in ("min", "max") if tally.get(side) is not None]
 
     def facts(self) -> dict[str, Any]:
         """The column and its totals."""
-        column = self._column
-        words = {
-            name: getattr(column, name) for name in ("name", "role", "dtype", "unit", "system", "ucd", "description")
-        }
-        if column.kind == "class":
-            counts = dict(zip(self._classes, self._counts[1:].tolist(), strict=True))
-            return words | {"missing": int(self._counts[0]), "counts": counts}
-        return words | {"missing": self._missing, "min": self._low, "max": self._high}
+        words = {name: getattr(self._column, name) for name in _WORDS} | {"group": self._group}
+        if self._column.kind == "class":
+            counts = {name: self._counts[code] for code, name in enumerate(self._classes)}
+            return words | {"missing": self._counts[-1], "counts": counts}
+        low, high = (min(self._extremes), max(self._extremes)) if self._extremes else (None, None)
+        return words | {"missing": self._missing, "min": low, "max": high}
 
 
 def lines(facts: Mapping[str, Any]) -> list[str]:
@@ -97,10 +91,10 @@ def lines(facts: Mapping[str, Any]) -> list[str]:
     return [
         f"{facts['title']} ({kind})",
         f"{facts['rows']:,} sources in {facts['parts']} parts at {facts['path']}",
-        f"survey {facts['survey']}, version {facts['version']}, made {facts['created']} by {facts['software']}"
-        + (f", DOI {facts['doi']}" if facts["doi"] else ""),
-        f"classes: {', '.join(facts['classes'])}",
-        f"features: {', '.join(facts['features'])}",
+        f"survey {facts['survey']}, version {facts['version']} of format {facts['format']}, made {facts['created']} "
+        f"by {facts['software']}" + (f", DOI {facts['doi']}" if facts["doi"] else ""),
+        f"classes: {', '.join(facts['classes']) or 'none'}",
+        f"features: {', '.join(facts['features']) or 'none'}",
         f"index: {facts['index']}",
         "",
         f"{'column':<16} {'role':<16} {'unit':<10} {'range':<36} missing",

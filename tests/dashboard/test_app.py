@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import panel as pn
 import pytest
 
 from dashboard import app
 from dashboard.app import Page, create_app, labelled_catalogue, settings_from_environment
+from dashboard.pictures import Bars, Counts, Picture
 from dashboard.state import Session, Settings
+from dashboard.views import default_planes
 from galviz.catalogue import Catalogue
+from galviz.draw import draw_many
+from galviz.index import build_index
+from galviz.ingest import ingest
+from galviz.requests import Viewport
+from galviz.selection import Selection
 from galviz.simulate.catalogue import simulate
+from tests.foreign import write
 
 
 def test_a_tab_is_built_when_it_is_first_opened(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,3 +83,28 @@ def test_panel_serve_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("GALVIZ_LABELLED", "taught")
     monkeypatch.setenv("GALVIZ_ROUTES", "1")
     assert settings_from_environment() == Settings(Path("mine"), Path("taught"), routes=True)
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index")
+@pytest.mark.parametrize("bands", [("gmag", "rmag"), ("gmag",), ()])
+def test_a_file_of_positions_and_any_magnitudes_opens_in_every_tab(tmp_path: Path, bands: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"RAJ2000": rng.uniform(0, 360, 200), "DEJ2000": rng.uniform(-90, 90, 200)})
+    for band in bands:
+        frame[band] = rng.uniform(15, 20, 200)
+    catalogue = ingest(write(frame, tmp_path / "rows.csv"), tmp_path / "out", "generic")
+    build_index(catalogue)
+    session = Session(catalogue=catalogue, planes=default_planes(catalogue.manifest))
+    page = Page(session, Settings(catalogue.path))
+    for name, _, _ in app.TABS:
+        page.open(name)
+    assert list(session.planes) == (["sky", "cmd"] if len(bands) == 2 else ["sky"])
+    for plane in session.planes.values():
+        view = Viewport(plane.x, plane.y, (-400, 400), (-400, 400), 60, 50)
+        picture = Picture(catalogue, Selection(), view, session.look, "dark")
+        (drawn,) = draw_many(catalogue, [picture.request()])
+        assert int(drawn.sum()) == 200
+        assert picture.shade(drawn).pixels.any()
+    assert Counts(catalogue, Selection()).answer(True) == (200, {})
+    for band in bands:
+        assert Bars(catalogue, Selection(), band, (10.0, 25.0)).answer(True).sum() == 200
