@@ -16,7 +16,7 @@ import click
 
 import galviz
 from galviz import classify as classifier
-from galviz.catalogue import open_catalogue
+from galviz.catalogue import open_catalogue, write_text
 from galviz.classify import CLASSIFIERS
 from galviz.demo import make_demo
 from galviz.disk import room
@@ -24,13 +24,20 @@ from galviz.embed import embed as embed_catalogue
 from galviz.errors import CatalogueError, GalvizError
 from galviz.evaluate import evaluate as evaluate_model
 from galviz.evaluate import table
+from galviz.export import FOLDERS
+from galviz.fetch import PUBLISHED, download, downloads_of
+from galviz.fetch import fetch as fetch_catalogue
 from galviz.index import build_index, bytes_needed, has_index, is_whole
 from galviz.info import describe, lines
 from galviz.ingest import account
 from galviz.ingest import ingest as ingest_files
+from galviz.ingest.proposals import propose
+from galviz.ingest.readers import open_table
 from galviz.progress import Report, rows_of
 from galviz.simulate.catalogue import simulate as simulate_catalogue
 from galviz.surveys import SURVEYS
+from galviz.surveys.toml import survey_text
+from galviz.verify import verify as verify_catalogue
 from galviz.work import connected
 
 _MODEL_BYTES = 100_000_000  # a forest of 200 trees on some ten thousand sources, roughly
@@ -59,15 +66,117 @@ def simulate(out: Path, rows: int, seed: int, labelled: bool, overwrite: bool) -
 @cli.command()
 @click.argument("sources", type=PathLike, nargs=-1, required=True, metavar="SOURCE...")
 @click.argument("out", type=PathLike)
-@click.option("--survey", type=click.Choice(list(SURVEYS)), required=True, help="Whose columns these are.")
+@click.option(
+    "--survey",
+    metavar="NAME|FILE.toml",
+    help=f"Whose columns these are: {', '.join(SURVEYS)}, or a file that describes them. [default: the one that fits]",
+)
 @click.option("--keep", multiple=True, metavar="COLUMN", help="A further column of numbers to take along; repeatable.")
 @click.option("--overwrite", is_flag=True, help="Replace the catalogue at OUT.")
-def ingest(sources: tuple[Path, ...], out: Path, survey: str, keep: tuple[str, ...], overwrite: bool) -> None:
-    """Read CSV, FITS or Parquet files into a catalogue at OUT and say what was done with them."""
-    with Report("ingest") as report:
-        made = ingest_files(sources, out, survey, keep=keep, overwrite=overwrite, progress=report)
+@click.option("--trust-pickle", is_flag=True, help="Read pickles too. A pickle runs code: only of those you trust.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="A Dask scheduler, such as tcp://host:8786, whose workers do the work; they must see the same files.",
+)
+def ingest(
+    sources: tuple[Path, ...],
+    out: Path,
+    survey: str | None,
+    keep: tuple[str, ...],
+    overwrite: bool,
+    trust_pickle: bool,
+    scheduler: str | None,
+) -> None:
+    """Read CSV, ECSV, FITS, VOTable, Parquet files or HATS folders into a catalogue at OUT; say what was done."""
+    with connected(scheduler) as client, Report("ingest") as report:
+        made = ingest_files(
+            sources,
+            out,
+            survey,
+            keep=keep,
+            overwrite=overwrite,
+            trust_pickle=trust_pickle,
+            progress=report,
+            client=client,
+        )
     for line in account(made.manifest.groups[0].provenance):
         click.echo(line)
+
+
+@cli.command(epilog="Example: galviz fetch sdss-ml data/sdss-ml --trust-pickle")
+@click.argument("name", type=click.Choice(list(PUBLISHED)))
+@click.argument("out", type=PathLike)
+@click.option("--labelled", is_flag=True, help="The sources with a spectroscopic class.")
+@click.option("--trust-pickle", is_flag=True, help="Read files that are Python pickles; reading one can run any code.")
+@click.option("--no-ingest", is_flag=True, help="Only download the files.")
+@click.option("--keep", type=PathLike, metavar="DIR", help="Where the files land and stay.  [default: OUT.downloads]")
+@click.option("--file", "files", multiple=True, help="A file of the record to take in place of the usual; repeatable.")
+@click.option("--overwrite", is_flag=True, help="Replace the catalogue at OUT.")
+def fetch(
+    name: str,
+    out: Path,
+    labelled: bool,
+    trust_pickle: bool,
+    no_ingest: bool,
+    keep: Path | None,
+    files: tuple[str, ...],
+    overwrite: bool,
+) -> None:
+    """Download the files of a published catalogue and ingest them into a catalogue at OUT.
+
+    Run it again after an interruption: it goes on where it stopped. Files that are there already, downloaded by
+    whatever means, are checked and not fetched again.
+    """
+    folder = downloads_of(out) if keep is None else keep
+    if no_ingest:
+        with Report("fetch") as report:
+            there = download(name, folder, labelled=labelled, files=files, progress=report)
+        for path in there.paths:
+            click.echo(path)
+        return
+    made = fetch_catalogue(
+        name,
+        out,
+        labelled=labelled,
+        files=files,
+        keep=folder,
+        trust_pickle=trust_pickle,
+        overwrite=overwrite,
+        stage=Report,
+    )
+    for line in account(made.manifest.groups[0].provenance):
+        click.echo(line)
+    click.echo(f"the downloaded files stay in {folder}; remove it when you need them no more")
+
+
+@cli.command()
+@click.argument("source", metavar="SOURCE")
+@click.option("--out", type=PathLike, help="The file to write to, such as my.toml. [default: the terminal]")
+@click.option("--overwrite", is_flag=True, help="Replace the file at --out.")
+def survey(source: str, out: Path | None, overwrite: bool) -> None:
+    """Propose a description of SOURCE, a file of an unknown survey, for `galviz ingest --survey`.
+
+    The name of a survey that is known, instead of a file, gives the description of that one.
+    """
+    known = SURVEYS.get(source) if not Path(source).exists() else None
+    text = survey_text(known) if known else propose(open_table(Path(source))).text
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    refuse_existing(out, overwrite)
+    write_text(out, text)
+    click.echo(f"a description of {source} at {out}; read it, mend it and say --survey {out}")
+
+
+@cli.command()
+@click.argument("catalogue", type=PathLike)
+def verify(catalogue: Path) -> None:
+    """Read all of a catalogue again and say whether it is what was written."""
+    opened = open_catalogue(catalogue)
+    with Report("verify") as report:
+        verify_catalogue(opened, report)
+    click.echo(f"{opened.rows:,} sources in {opened.parts} parts at {catalogue} are whole.")
 
 
 @cli.command()
@@ -180,9 +289,9 @@ def evaluate(catalogue: Path, path: Path, as_json: bool) -> None:
 @click.argument("out", type=PathLike)
 @click.option("--where", metavar="EXPR", default="", help="Which sources, such as \"class == 'QSO' and p_best > 0.9\".")
 @click.option("--columns", metavar="A,B,...", help="Which columns; by default all that are stored.")
-@click.option("--overwrite", is_flag=True, help="Replace the file at OUT.")
+@click.option("--overwrite", is_flag=True, help="Replace the file, or the HATS catalogue, at OUT.")
 def export(catalogue: Path, out: Path, where: str, columns: str | None, overwrite: bool) -> None:
-    """Write the selected sources to OUT: .csv, .parquet, .fits, .vot or .xml."""
+    """Write the selected sources to OUT: .csv, .ecsv, .parquet, .fits, .vot, .xml, or a folder .hats."""
     opened = open_catalogue(catalogue)
     refuse_existing(out, overwrite)
     names = [name.strip() for name in columns.split(",")] if columns else None
@@ -193,7 +302,7 @@ def export(catalogue: Path, out: Path, where: str, columns: str | None, overwrit
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise GalvizError where `path` is taken and may not be replaced."""
-    if path.is_dir():
+    if path.is_dir() and path.suffix.lower() not in FOLDERS:
         raise GalvizError(f"{path} is a folder; name a file.")
     if path.exists() and not overwrite:
         raise GalvizError(f"{path} exists already; choose another name or say --overwrite.")

@@ -25,11 +25,28 @@ from galviz.__main__ import cli, in_words, listening_address, main
 from galviz.errors import GalvizError
 from galviz.index import has_index
 from galviz.simulate.catalogue import simulate
+from galviz.surveys import SURVEYS
+from galviz.surveys.toml import parse_survey
 from tests.foreign import sources, write
 from tests.samples import write_catalogue
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("classify", "demo", "embed", "evaluate", "export", "index", "info", "ingest", "serve", "simulate", "train")
+COMMANDS = (
+    "classify",
+    "demo",
+    "embed",
+    "evaluate",
+    "export",
+    "fetch",
+    "index",
+    "info",
+    "ingest",
+    "serve",
+    "simulate",
+    "survey",
+    "train",
+    "verify",
+)
 
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
@@ -113,6 +130,55 @@ def test_ingest_prints_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "psf_u: from psf_u, mag" in lines
 
 
+def test_survey_proposes_what_ingest_then_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text("source_id,RAJ2000,DEJ2000,gmag,rmag\n1,10,20,17,16\n2,11,21,18,99\n")
+    assert f"`galviz survey {path} --out my.toml`" in refused(capsys, "ingest", path, tmp_path / "out")
+    assert main(["survey", str(path)]) == 0
+    shown = capsys.readouterr().out
+    description = tmp_path / "my.toml"
+    assert main(["survey", str(path), "--out", str(description)]) == 0
+    assert f"say --survey {description}" in capsys.readouterr().out
+    assert description.read_text() == shown
+    assert "exists already" in refused(capsys, "survey", path, "--out", description)
+    assert main(["ingest", str(path), str(tmp_path / "out"), "--survey", str(description)]) == 0
+    catalogue = gv.open_catalogue(tmp_path / "out")
+    assert (catalogue.rows, catalogue.manifest.features) == (2, ("gmag", "rmag"))
+
+
+def test_survey_prints_one_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["survey", "sdss-ml"]) == 0
+    assert parse_survey(capsys.readouterr().out) == SURVEYS["sdss-ml"]
+    assert "There is no file sdss-mlx" in refused(capsys, "survey", "sdss-mlx")
+
+
+def test_ingest_refuses_a_survey_that_it_does_not_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(sources(2), tmp_path / "rows.csv")
+    sentence = refused(capsys, "ingest", path, tmp_path / "out", "--survey", "kids")
+    assert "no survey 'kids'" in sentence
+    (tmp_path / "my.toml").write_text("name = 3")
+    sentence = refused(capsys, "ingest", path, tmp_path / "out", "--survey", tmp_path / "my.toml")
+    assert sentence == f"{tmp_path / 'my.toml'}: name is '3', which must be a text."
+
+
+def test_verify_says_whether_a_catalogue_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = simulate(tmp_path / "out", 300, 1).path
+    assert main(["verify", str(out)]) == 0
+    assert capsys.readouterr().out == f"300 sources in 1 parts at {out} are whole.\n"
+    (out / "parts" / "part-00000.parquet").write_bytes(b"PAR1")
+    assert "part-00000.parquet is not what was written: its SHA-256 is another" in refused(capsys, "verify", out)
+
+
+def test_a_pickle_is_read_only_when_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources(5).to_pickle(tmp_path / "rows.pkl")
+    command = ["ingest", tmp_path / "rows.pkl", tmp_path / "out", "--survey", "sdss-wise"]
+    assert "say --trust-pickle if you trust its maker" in refused(capsys, *command)
+    assert not (tmp_path / "out").exists()
+    assert main([*map(str, command), "--trust-pickle"]) == 0
+    assert gv.open_catalogue(tmp_path / "out").rows == 5
+    assert "A pickle runs code" in CliRunner().invoke(cli, ["ingest", "--help"]).output
+
+
 def test_info_counts_missing_values_ranges_and_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arrays = {
         "objid": 2**60 + np.arange(6),
@@ -180,6 +246,18 @@ def test_embed_passes_its_options_on(sky: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("galviz.__main__.embed_catalogue", lambda catalogue, **options: heard.update(options))
     assert main(["embed", str(sky), "--sample", "700", "--seed", "8"]) == 0
     assert (heard["sample"], heard["seed"]) == (700, 8)
+
+
+def test_hats_is_a_folder_that_is_replaced_only_when_asked(
+    sky: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", sky, tmp_path / "sky.hats", "--where", "psf_r < 18"]
+    assert main([str(word) for word in command]) == 0
+    rows = gv.open_catalogue(tmp_path / "sky.hats").rows
+    assert capsys.readouterr().out == f"{rows:,} sources at {tmp_path / 'sky.hats'}\n"
+    assert "exists already" in refused(capsys, *command)
+    assert main([*(str(word) for word in command[:3]), "--overwrite"]) == 0
+    assert gv.open_catalogue(tmp_path / "sky.hats").rows == gv.open_catalogue(sky).rows
 
 
 def test_export_writes_the_selection(sky: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
