@@ -26,7 +26,7 @@ from galviz.kernels.points import pixel
 from galviz.marks import Marks, chunks, combined, groups_on, marks_of, prepare, word_range
 from galviz.requests import Request, Viewport
 from galviz.values import SMALLEST, Values, values_of
-from galviz.work import THREADS, Stop, at_once, finished, never
+from galviz.work import THREADS, Stop, at_once, finished, handed_out, never
 
 RUN_BYTES = 384 << 20
 QUICK_ROWS = 1 << 24
@@ -137,7 +137,7 @@ def _work_on_cluster(catalogue: Catalogue, jobs: list[Job], stop: Stop, client: 
     """Let the workers draw the pieces and add them up, a few at a time, until one is left of each picture."""
     waiting = {}
     for job in jobs:
-        mean = None if job.mean is None else client.scatter(job.mean, hash=False)
+        mean = None if job.mean is None else handed_out(client, job.mean)
         items = [(str(catalogue.path), catalogue.digest, job.request, *strips, mean) for strips in job.pieces()]
         parts = [client.submit(_remote_piece, *item, pure=False) for item in items]
         while len(parts) > 1:

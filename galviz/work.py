@@ -20,6 +20,7 @@ Stop = Callable[[], bool]
 THREADS = max(1, min(os.cpu_count() or 1, 16))
 _BEAT = 0.2  # seconds between two questions whether to stop
 _CONNECT = 5.0  # seconds within which a scheduler answers
+_TRIES = 5  # to reach a worker
 _PATIENCE = 30.0  # seconds that a cluster may be without a single worker
 
 
@@ -143,6 +144,21 @@ def finished(client: Any, futures: Iterable[Any], stop: Stop = never) -> Iterato
     finally:
         if pending and client.status == "running":
             client.cancel(list(pending))
+
+
+def handed_out(client: Any, value: Any) -> Any:
+    """A future of `value`, which lies with a worker of the cluster; a worker that dies just now is passed over.
+
+    Raises GalvizError when the cluster is lost.
+    """
+    from distributed.comm.core import CommClosedError
+
+    for _ in range(_TRIES):
+        try:
+            return client.scatter(value, hash=False)
+        except (CommClosedError, OSError):
+            time.sleep(_BEAT)
+    raise _lost()
 
 
 def _lost() -> GalvizError:

@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 
 from galviz import work
 from galviz.errors import Cancelled, CatalogueError, GalvizError
-from galviz.work import at_once, connected, finished, mapped, never
+from galviz.work import at_once, connected, finished, handed_out, mapped, never
 from tests.cluster import cluster
 
 
@@ -139,6 +139,24 @@ def test_an_address_that_does_not_answer_is_a_sentence(address: str, monkeypatch
 def test_a_scheduler_is_found_by_its_address(client: Any) -> None:
     with connected(client.scheduler.address) as other:
         assert dict(mapped(square, [3], other)) == {3: 9}
+
+
+def test_a_value_is_handed_to_a_worker_that_lives(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, tries = client.scatter, []
+
+    def scatter(value: Any, **options: Any) -> Any:
+        tries.append(value)
+        if len(tries) < 3:
+            raise OSError("Timed out trying to connect to a worker")
+        return whole(value, **options)
+
+    monkeypatch.setattr(work, "_BEAT", 0.01)
+    monkeypatch.setattr(client, "scatter", scatter)
+    assert handed_out(client, 7).result() == 7
+    monkeypatch.setattr(work, "_TRIES", 2)
+    tries.clear()
+    with pytest.raises(GalvizError, match="connection to the cluster was lost"):
+        handed_out(client, 7)
 
 
 def test_jobs_run_on_all_threads_and_answer_in_order() -> None:
