@@ -56,7 +56,6 @@ NUMBERS = ("u", "v", "ra", "dec", "g", "r", "g_r", "i", "size", "note", "p_best"
 CARRIED = ("r", "size", "odd", "p_best", "p_star")  # which every plane has a copy of
 ROUNDED = ("ra", "dec", "i")  # double precision, so that Datashader's sums are rounded
 PLANES = (("u", "v"), ("ra", "dec"), ("g_r", "r"))
-LASSO_COLUMNS = ("u", "v", "ra", "dec", "class_pred")
 UNIT = 1 << 16  # lassos are told in whole numbers of 1 / UNIT
 
 

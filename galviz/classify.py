@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from galviz import __version__
 from galviz.catalogue import Catalogue, as_selection
+from galviz.disk import whole
 from galviz.errors import ModelError
 from galviz.features import (
     Codes,
@@ -248,19 +249,12 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     data = skops.io.dumps(model.estimator)
     card = {**model.card, "estimator_sha256": hashlib.sha256(data).hexdigest()}
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                archive.writestr(CARD, json.dumps(card, indent=1))
-                archive.writestr(ESTIMATOR, data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with whole(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(CARD, json.dumps(card, indent=1))
+            archive.writestr(ESTIMATOR, data)
     except OSError as error:
         raise ModelError(f"Cannot write the model {target}: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:

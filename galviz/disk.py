@@ -57,6 +57,13 @@ class Sink:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Sink]:
+    """As `whole`, with the SHA-256 of what is written."""
+    with whole(path) as file:
+        yield Sink(file)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
     """A file that gets its name once the block is done and its bytes are on the disk; else nothing is left of it.
 
     Raises OSError.
@@ -64,7 +71,7 @@ def replacing(path: Path) -> Iterator[Sink]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb", buffering=_PIECE) as file:
-            yield Sink(file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -82,6 +89,13 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder so that from the first moment nobody sees it half removed. Raises OSError."""
+    trash = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+    os.replace(folder, trash)
+    shutil.rmtree(trash, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -24,6 +24,7 @@ from galviz import kernels, scan, tally
 from galviz.catalogue import Catalogue, as_selection
 from galviz.errors import SelectionError
 from galviz.index import Index, has_index, open_index, shown_range
+from galviz.index.layout import RANGE_ROWS
 from galviz.requests import Request, Viewport
 from galviz.selection import Selection
 from galviz.work import Stop, at_once, never
@@ -34,7 +35,6 @@ __all__ = [
 ]  # fmt: skip
 
 PICTURE_BYTES = 256 << 20
-RANGE_ROWS = 1_000_000
 
 
 def draw(

@@ -288,8 +288,9 @@ def marks_of(catalogue: Catalogue, index: Index, plane: Plane, clause: Clause) -
 
 def reserve(index: Index) -> None:
     """Have memory at hand for the masks of the first pictures, so that they are drawn as quickly as the later ones."""
-    for plane in index.planes[:1]:
-        spare.reserve(plane.size // WORD, MASK_BYTES // max(1, plane.size // 8))
+    if index.planes:
+        words = index.planes[0].size // WORD
+        spare.reserve(words, MASK_BYTES // max(1, 8 * words))
 
 
 def prepare(catalogue: Catalogue, index: Index, plane: Plane, clauses: Iterable[Clause], stop: Stop) -> list[Marks]:

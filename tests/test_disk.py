@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galviz.disk import free_at, held, replacing, room, sha256_of, size_in_words
+from galviz.disk import discard, free_at, held, replacing, room, sha256_of, size_in_words
 from galviz.errors import CatalogueError, GalvizError
 
 
@@ -72,3 +72,12 @@ def test_the_sha_256_of_a_large_file(tmp_path: Path) -> None:
     data = np.random.default_rng(0).bytes(3_000_001)
     (tmp_path / "file").write_bytes(data)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+
+
+def test_a_folder_is_discarded_with_all_that_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    (tmp_path / "folder" / "deep" / "file").write_text("x")
+    discard(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        discard(tmp_path / "folder")

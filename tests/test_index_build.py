@@ -532,7 +532,7 @@ def test_a_build_that_was_killed_when_the_index_was_in_place_is_not_continued(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("galviz.index.build._discard", die)
+        patch.setattr("galviz.index.build.discard", die)
         with pytest.raises(KeyboardInterrupt):
             build_index(catalogue)
     assert snapshot(catalogue) == wanted

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import io
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from galviz import __version__
 from galviz.catalogue import Catalogue, as_selection, blocks
-from galviz.disk import room
+from galviz.disk import room, whole
 from galviz.errors import GalvizError
 from galviz.export.hats import replace_hats, write_hats
 from galviz.export.sheet import Sheet, schema_of, table_of
@@ -65,20 +64,9 @@ def export(
         if suffix in FOLDERS:
             replace_hats(FOLDERS[suffix], sheet, target)
         else:
-            _write(EXPORTERS[suffix], sheet, target)
+            with whole(target) as file:
+                EXPORTERS[suffix](sheet, file)
     return rows
-
-
-def _write(exporter: Callable[[Sheet, BinaryIO], None], sheet: Sheet, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with temporary.open("wb") as file:
-            exporter(sheet, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _columns(catalogue: Catalogue, names: Sequence[str] | None) -> tuple[Column, ...]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from galviz.catalogue import Catalogue, cannot_write
-from galviz.disk import FULL, held
+from galviz.disk import FULL, discard, held
 from galviz.errors import CatalogueError
 from galviz.index import layout as sizes
 from galviz.index import planes, runs, samples, scan, sealing, settle
@@ -29,7 +29,7 @@ from galviz.work import mapped
 
 Item = TypeVar("Item")
 
-_STAGING, _TRASH = ".partial", ".trash-"
+_STAGING = ".partial"
 _MOST_ROWS = 4_000_000_000  # places, with padding, are numbers of 32 bits
 
 
@@ -50,7 +50,7 @@ def write_index(catalogue: Catalogue, folder: Path, progress: Callable[[int], No
             for other in folder.parent.iterdir():
                 if other not in (folder, staging):
                     shutil.rmtree(other, ignore_errors=True)
-            _discard(staging)
+            discard(staging)
     except OSError as error:
         raise cannot_write(folder, error) from error
 
@@ -101,22 +101,15 @@ def _cleared_when_full(staging: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            _discard(staging)
+            discard(staging)
         raise
 
 
 def _move_in(new: Path, folder: Path) -> None:
-    old = folder.with_name(f"{_TRASH}{uuid.uuid4().hex}")
+    old = folder.with_name(f"{_STAGING}.{uuid.uuid4().hex}")
     if folder.exists():
         os.replace(folder, old)
     os.replace(new, folder)
-
-
-def _discard(folder: Path) -> None:
-    """Remove a folder so that from the first moment nobody sees it half removed."""
-    trash = folder.with_name(f"{_TRASH}{uuid.uuid4().hex}")
-    os.replace(folder, trash)
-    shutil.rmtree(trash, ignore_errors=True)
 
 
 class _Build:

@@ -38,10 +38,6 @@ class Ledger:
     missing: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
 
-    def emptied(self) -> Ledger:
-        """The same without any count."""
-        return Ledger(self.steps, self.identity, self.nearest, self.nearest_first)
-
     def to_json(self) -> dict[str, Any]:
         """The counts of one stretch of the input, before duplicates are looked for."""
         return {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from galviz.catalogue import MANIFEST, check_place, open_catalogue, write_text
-from galviz.disk import held, is_full, sha256_of, sync_folder
+from galviz.disk import discard, held, is_full, sha256_of, sync_folder
 from galviz.errors import CatalogueError, GalvizError, IngestError
 from galviz.ingest.job import CATALOGUE, Job
 from galviz.ingest.journal import Journal, Origin
@@ -177,6 +176,4 @@ def _give_up(staging: Path) -> None:
 def _discard(staging: Path) -> None:
     """Remove the staging folder, what is large first; then under another name, so that it is whole or gone."""
     _empty(staging)
-    trash = staging.with_name(f"{staging.name}.{uuid.uuid4().hex}")
-    os.replace(staging, trash)
-    shutil.rmtree(trash, ignore_errors=True)
+    discard(staging)

@@ -199,13 +199,19 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     return made
 
 
-def test_the_browser_paints_the_first_pictures_before_it_is_given_more(loop: Loop) -> None:
+def painted(loop: Loop) -> Painter:
+    """A painter whose request is all worked out and whose first result is shown."""
     painter = Painter()
     painter.newest._document = loop
     painter.go.set()
     painter.newest.ask(1)
     until(lambda: len(loop.next) == 3)
     loop.run()
+    return painter
+
+
+def test_the_browser_paints_the_first_pictures_before_it_is_given_more(loop: Loop) -> None:
+    painter = painted(loop)
     assert painter.shown == [(1, "estimate")]
     assert not painter.idle()
     loop.run(tasks.PACE / 2)
@@ -218,12 +224,7 @@ def test_the_browser_paints_the_first_pictures_before_it_is_given_more(loop: Loo
 
 
 def test_pictures_of_a_newer_request_are_never_held_back(loop: Loop) -> None:
-    painter = Painter()
-    painter.newest._document = loop
-    painter.go.set()
-    painter.newest.ask(1)
-    until(lambda: len(loop.next) == 3)
-    loop.run()
+    painter = painted(loop)
     painter.newest.ask(2)
     until(lambda: len(loop.next) == 3)
     loop.run()
