@@ -79,7 +79,8 @@ def requests_for(catalogue: Catalogue, number: int, seed: int) -> list[Request]:
 def forget() -> None:
     """Empty the caches, as another session that draws a lot would."""
     for cache, lock in (
-        (_pictures._kept, _pictures._lock), (marks._cache, marks._lock), (exact._known_runs, threading.Lock()),
+        (_pictures._kept, _pictures._lock), (marks._cache, marks._lock), (marks._asked, marks._lock),
+        (exact._known_runs, threading.Lock()),
     ):  # fmt: skip
         with lock:
             cache.clear()

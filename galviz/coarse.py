@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galviz.index import Plane
-from galviz.index.layout import BLOCK, WORD
 from galviz.kernels import bits
 
 LEAST_ROWS = 1 << 24  # in smaller planes the values are as quick
@@ -37,22 +36,19 @@ class Coarse:
         self._table = np.searchsorted(edges, np.arange(1 << 20), side="right").clip(0, 254).astype(np.uint8)
         self._table[0xFF800:] = 255  # infinity and what is no number
 
-    def byte(self, value: np.float32) -> np.uint8:
+    def code(self, value: np.float32) -> np.uint8:
         """The byte that stands for a value."""
         place = _ordered((np.array([value], np.float32) + np.float32(0)).view(np.uint32))[0] >> 12
         return np.uint8(self._table[place])
 
-    def mark(
-        self, low: np.float32, high: np.float32, first: int, last: int, span: tuple[int, int], words: bits.Words
-    ) -> None:
-        """Set the words `span` of the strips [first, last) to the places whose value lies in [low, high]."""
-        start, stop = span
+    def codes(self, first: int, last: int) -> NDArray[np.uint8]:
+        """The byte of each place, known for those of the strips [first, last)."""
         if not self._done[first:last].all():
-            bits.look_up(self._raw, self._table, start * WORD, stop * WORD, self._bytes)
+            bounds = self.plane.bounds
+            stop = int(bounds[last, 0]) if last < len(bounds) else self.plane.size
+            bits.look_up(self._raw, self._table, int(bounds[first, 0]), stop, self._bytes)
             self._done[first:last] = True
-        zones = self.plane.zones[self.name]
-        least, most = self.byte(low), self.byte(high)
-        bits.mark_coarsely(self._bytes, self._values, least, most, low, high, zones, BLOCK // WORD, start, stop, words)
+        return self._bytes
 
 
 def _ordered(raw: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from cachetools import LRUCache, cached
@@ -23,7 +23,8 @@ from galviz.index import Index, Plane, open_index
 from galviz.index.layout import WORD
 from galviz.kernels import runs
 from galviz.kernels.points import pixel
-from galviz.marks import Marks, chunks, combined, groups_on, marks_of, prepare, word_range
+from galviz.kernels.sums import LANE_BITS, LEAST, MOST, MOST_FINER, SQUARES, SUMS, Amounts, means_of, summarise_places
+from galviz.marks import Marks, chunks, combined, groups_on, is_at_hand, prepare, word_range
 from galviz.requests import Request, Viewport
 from galviz.values import SMALLEST, Values, values_of
 from galviz.work import THREADS, Stop, at_once, finished, handed_out, never
@@ -31,9 +32,10 @@ from galviz.work import THREADS, Stop, at_once, finished, handed_out, never
 RUN_BYTES = 384 << 20
 QUICK_ROWS = 1 << 24
 LEAST_PIECE, MOST_PIECE = 1 << 17, 1 << 22  # rows that one thread draws at a time
+FEW = 2 / 3  # the share of the words of some strips up to which no others are filled in
 FAN_IN = 8  # pieces that one worker adds up
-FINE = 2.0**-32  # what the second half of a sum counts in, see `kernels.runs.summarise_places`
-MODES = {"mean": runs.SUMS, "std": runs.SQUARES, "min": runs.LEAST, "max": runs.MOST}
+FINE = 2.0**-32  # what the second half of a sum counts in, see `kernels.sums.summarise_places`
+MODES = {"mean": SUMS, "std": SQUARES, "min": LEAST, "max": MOST}
 
 
 @dataclass
@@ -51,14 +53,14 @@ class Piece:
         rows = slice(other.top - self.top, other.top - self.top + len(other.counts))
         self.counts[rows] += other.counts
         self.sums[rows] += other.sums
-        if self.mode in (runs.LEAST, runs.MOST):
-            better = np.fmin if self.mode == runs.LEAST else np.fmax
+        if self.mode in (LEAST, MOST):
+            better = np.fmin if self.mode == LEAST else np.fmax
             better(self.extremes[rows], other.extremes, out=self.extremes[rows])
 
 
 def blank(top: int, height: int, width: int, depth: int, mode: int) -> Piece:
     """A piece of `height` rows of pixels that nothing has been added to."""
-    sums, extremes = mode in (runs.SUMS, runs.SQUARES), mode in (runs.LEAST, runs.MOST)
+    sums, extremes = mode in (SUMS, SQUARES), mode in (LEAST, MOST)
     return Piece(
         top,
         np.zeros((height, width, depth), np.uint32),
@@ -110,8 +112,7 @@ def is_quick(catalogue: Catalogue, index: Index, request: Request) -> bool:
             if not few or request.column not in (None, index.layout.by, *plane.columns):
                 return False
             _, others = groups_on(plane, [clause for _, clause in request.selection], catalogue, index.layout.by)
-            masks = [marks_of(catalogue, index, plane, clause) for clause in others]
-            return all(mask.is_local or mask.is_whole for mask in masks)
+            return all(is_at_hand(catalogue, index, plane, clause) for clause in others)
     return False
 
 
@@ -152,7 +153,7 @@ def _remote_piece(
 ) -> Piece:
     catalogue = _opened(path, digest)
     job = Job(catalogue, open_index(catalogue), request, never, here=True)
-    job.mean = mean
+    job.begin(mean)
     return job.piece(first, last)
 
 
@@ -183,11 +184,17 @@ class Job:
         self.mode = MODES.get(request.statistic, -1)
         self.depth, self.is_done = depth, False
         self.total = blank(0, *request.view.shape, depth, self.mode)
-        self.mean: NDArray[np.float64] | None = None
         self._lock = threading.Lock()
         # Asked here, where all processors are free to answer.
         self._values = values_of(catalogue, index, plane, str(request.column), stop) if self.mode >= 0 else None
-        self.is_whole = self.mode == runs.SUMS and self.values.whole(self._scale())
+        self._here = here
+        self.begin(None)
+
+    def begin(self, mean: NDArray[np.float64] | None) -> None:
+        """Begin a pass, with the means of the pixels where deviations from them are added up."""
+        # Whoever asks does not run as one of several jobs yet: all processors are free to answer.
+        self.mean = mean
+        self._how = self._terms() if self.mode >= 0 and self._here else None
 
     @property
     def values(self) -> Values:
@@ -214,34 +221,55 @@ class Job:
         plane, view = self.plane, self.request.view
         top, bottom = self._rows(first, last)
         made = blank(top, bottom - top + 1, view.width, self.depth, self.mode)
-        words = combined(plane, self.marks, first, last)
         found = _runs(self.index, plane, view, first, last)
+        words = combined(plane, self.marks, first, last, found.parts)
         xs, ys = plane.columns[plane.layout.x], plane.columns[plane.layout.y]
         strips = runs.Strips(
-            plane.bounds, plane.spans, self.window, self.category, first, last, *found, top, view.height
+            plane.bounds, plane.spans, self.window, self.category, first, last, *found[:-1], top, view.height
         )
         if self.mode < 0:
             runs.count_places(xs, ys, words, strips, made.counts)
         else:
             amounts = self._amounts(*word_range(plane, first, last), top, bottom)
-            runs.summarise_places(xs, ys, words, strips, amounts, made.counts[:, :, 0], made.sums, made.extremes)
+            summarise_places(xs, ys, words, strips, amounts, made.counts[:, :, 0], made.sums, made.extremes)
         return made
 
-    def _amounts(self, start: int, stop: int, top: int, bottom: int) -> runs.Amounts:
-        """The values of the words [start, stop), which the rows of pixels from `top` to `bottom` show."""
+    def _terms(self) -> Amounts:
+        """How the values are added in this pass, without the values."""
         known, scale, mode = self.values, self._scale(), self._pass()
-        exactly = mode == runs.SUMS and self.is_whole
-        return runs.Amounts(
-            *known.part(WORD * start, WORD * stop),
+        exactly = mode == SUMS and known.whole(scale)
+        least, of = votes(known.table)
+        narrow, singly = self._narrowed() if exactly and (of or known.in_single_precision) else (0.0, False)
+        return Amounts(
+            _NO_VALUES,
+            _NO_CODES,
             known.table,
             np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS,
-            *votes(known.table),
+            least,
+            of,
             known.gaps,
             exactly,
-            _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1]),
+            np.float32(narrow),
+            np.float32(scale / narrow if narrow else 0),
+            singly,
+            _NO_MEAN,
             scale,
             mode,
         )
+
+    def _amounts(self, start: int, stop: int, top: int, bottom: int) -> Amounts:
+        """The values of the words [start, stop), which the rows of pixels from `top` to `bottom` show."""
+        assert self._how is not None
+        values, codes = self.values.part(WORD * start, WORD * stop)
+        centres = _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1])
+        return self._how._replace(values=values, codes=codes, centres=centres)
+
+    def _narrowed(self) -> tuple[float, bool]:
+        """The scale at which 64 values can be added at once, 0 if at none, and whether all values are whole in it."""
+        narrow = 2.0 ** (LANE_BITS - np.ceil(np.log2(self._most())))
+        if not 1 <= self._scale() / narrow <= MOST_FINER:
+            return 0.0, False
+        return float(narrow), self.values.whole(float(narrow))
 
     def _rows(self, first: int, last: int) -> tuple[int, int]:
         """The first and the last row of pixels that strips within `strips()` touch."""
@@ -252,16 +280,18 @@ class Job:
         return pixel(low, *edges), pixel(max(low, high), *edges)
 
     def _pass(self) -> int:
-        return runs.SUMS if self.mode == runs.SQUARES and self.mean is None else self.mode
+        return SUMS if self.mode == SQUARES and self.mean is None else self.mode
 
     def _scale(self) -> float:
         """The power of two that sums of whole numbers are made in, so that no sum can overflow."""
-        low, high = self.values.low, self.values.high
-        most = max(abs(low), abs(high), high - low, SMALLEST)
         left = 62 - int(np.ceil(np.log2(self.index.rows + 1)))
-        if self._pass() == runs.SQUARES:
+        if self._pass() == SQUARES:
             left //= 2
-        return float(2.0 ** (left - 1 - np.ceil(np.log2(most))))
+        return float(2.0 ** (left - 1 - np.ceil(np.log2(self._most()))))
+
+    def _most(self) -> float:
+        low, high = self.values.low, self.values.high
+        return max(abs(low), abs(high), high - low, SMALLEST)
 
     def add(self, piece: Piece) -> None:
         """Add a piece to the whole; thread-safe."""
@@ -270,14 +300,14 @@ class Job:
 
     def next_pass(self) -> None:
         """All pieces are in: deviations need a second pass, since they are taken from the mean of the pixel."""
-        self.is_done = self.mode != runs.SQUARES or self.mean is not None
+        self.is_done = self.mode != SQUARES or self.mean is not None
         if not self.is_done:
             mean = self._sum() / np.maximum(self.total.counts[:, :, 0], 1)
-            self.mean = np.ascontiguousarray(mean, np.float64)
+            self.begin(np.ascontiguousarray(mean, np.float64))
             self.total = blank(0, *self.request.view.shape, self.depth, self.mode)
 
     def _sum(self) -> NDArray[np.floating[Any]]:
-        scale = self._scale() ** (2 if self._pass() == runs.SQUARES else 1)
+        scale = self._scale() ** (2 if self._pass() == SQUARES else 1)
         whole, rest = self.total.sums[:, :, 0], self.total.sums[:, :, 1]
         if not rest.any():
             return whole / scale  # a power of two: rounded once
@@ -290,19 +320,38 @@ class Job:
             return counts
         if self.mode < 0:
             return counts[:, :, 0]
-        if self.mode in (runs.LEAST, runs.MOST):
+        if self.mode in (LEAST, MOST):
             return self.total.extremes
+        out = np.full(counts.shape[:2], np.nan)
+        if self.mode == SUMS and means_of(counts[:, :, 0], self.total.sums, self._scale(), out):
+            return out
         # As Datashader does: the sum as a double, then divided.
-        sums = self._sum().astype(np.float64)
-        out = np.full(sums.shape, np.nan)
-        np.divide(sums, counts[:, :, 0], out=out, where=counts[:, :, 0] > 0)
-        return np.sqrt(out) if self.mode == runs.SQUARES else out
+        np.divide(self._sum().astype(np.float64), counts[:, :, 0], out=out, where=counts[:, :, 0] > 0)
+        return np.sqrt(out) if self.mode == SQUARES else out
 
 
 _NO_UNITS = np.zeros(0, np.int64)
 _NO_MEAN = np.zeros((0, 0))
-Runs = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint16], NDArray[np.uint64]]
-_known_runs: LRUCache[Any, Runs] = LRUCache(RUN_BYTES, getsizeof=lambda found: sum(array.nbytes for array in found))
+_NO_VALUES = np.zeros(0, np.float32)
+_NO_CODES = np.zeros(0, np.uint8)
+
+
+class Runs(NamedTuple):
+    """The runs of a viewport in some strips, see `kernels.runs.find_runs`, and the words in which places are that it
+    shows, as parts: the first word of each and the one after its last; None where these are most of all words."""
+
+    reach: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.uint32]
+    columns: NDArray[np.uint16]
+    above: NDArray[np.uint64]
+    begins: NDArray[np.int64]
+    parts: NDArray[np.int64] | None
+
+
+_known_runs: LRUCache[Any, Runs] = LRUCache(
+    RUN_BYTES, getsizeof=lambda found: sum(array.nbytes for array in found if array is not None)
+)
 
 
 @cached(
@@ -314,27 +363,35 @@ def _runs(index: Index, plane: Plane, view: Viewport, first: int, last: int) -> 
     """The runs of a viewport in some strips: they do not depend on the selection."""
     groups = plane.bounds.shape[1] - 1
     starts = np.zeros((last - first) * groups + 1, np.int64)
+    reach = np.zeros((starts.size - 1, 2), np.int64)
     places = int(plane.bounds[last - 1, -1] - plane.bounds[first, 0])
     most = min(places, (last - first) * groups * view.width)
     ends, columns = np.empty(most, np.uint32), np.empty(most, np.uint16)
-    start, stop = word_range(plane, first, last)
-    lower = np.zeros(stop - start, np.uint64)
+    begins = np.empty(last - first + 1, np.int64)
+    runs.sizes_above(plane.bounds, plane.spans, view.window, view.height, first, last, begins)
+    above = np.empty(begins[-1], np.uint64)
     number = runs.find_runs(
         plane.columns[plane.layout.x], plane.columns[plane.layout.y], plane.bounds, plane.spans, view.window,
-        view.width, view.height, first, last, starts, ends, columns, lower,
+        view.width, view.height, first, last, begins, reach, starts, ends, columns, above,
     )  # fmt: skip
-    return starts, ends[:number].copy(), columns[:number].copy(), lower
+    parts = np.empty_like(reach)
+    parts = parts[: runs.words_within(reach, parts)].copy()
+    start, stop = word_range(plane, first, last)
+    few = (parts[:, 1] - parts[:, 0]).sum() <= FEW * (stop - start)
+    return Runs(reach, starts, ends[:number].copy(), columns[:number].copy(), above, begins, parts if few else None)
 
 
+@cached(LRUCache(64), key=lambda table: table.tobytes(), lock=threading.Lock())
 def votes(table: NDArray[np.float64]) -> tuple[np.int32, np.float32]:
     """(least, of) where code k of a table stands for the single-precision number (least + k) / of; (0, 0) elsewhere.
 
-    So do the vote shares of a forest of up to 254 trees.
+    So do the vote shares of a forest of up to 254 trees. A last code for missing values may follow.
     """
-    steps = np.diff(table)
-    if steps.size and np.isfinite(steps).all() and 2.0**-23 <= steps.mean() <= 1 and abs(table[0]) <= 1:
+    known = table[:-1] if table.size and np.isnan(table[-1]) else table
+    steps = np.diff(known)
+    if steps.size and np.isfinite(steps).all() and 2.0**-23 <= steps.mean() <= 1 and abs(known[0]) <= 1:
         of = np.float32(np.rint(1 / steps.mean()))
-        least = np.int32(np.rint(table[0] * of))
-        if np.array_equal((least + np.arange(table.size)).astype(np.float32) / of, table):
+        least = np.int32(np.rint(known[0] * of))
+        if np.array_equal((least + np.arange(known.size)).astype(np.float32) / of, known):
             return least, of
     return np.int32(0), np.float32(0)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from galviz.catalogue import Catalogue
 from galviz.index import Index, Plane
-from galviz.kernels import runs
+from galviz.kernels import sums
 from galviz.scan import rows_of
 from galviz.work import Stop, at_once, never
 
@@ -35,7 +35,8 @@ _NO_VALUES = np.zeros(0, np.float32)
 @dataclass(frozen=True, eq=False)
 class Values:
     """A column in a plane: its smallest and largest value, whether some are missing, the values of its codes if it is
-    coded, and `pick`, the stored values of the places [start, stop)."""
+    coded, and `pick`, the stored values of the places [start, stop). `whole` tells whether all are whole in units of
+    1/scale."""
 
     low: float
     high: float
@@ -43,6 +44,7 @@ class Values:
     table: NDArray[np.float64]
     pick: Callable[[int, int], NDArray[Any]]
     whole: Callable[[float], bool]
+    in_single_precision: bool
 
     def part(self, start: int, stop: int) -> tuple[NDArray[Any], NDArray[np.uint8]]:
         """The values and the codes of the places [start, stop), one of which is empty."""
@@ -85,7 +87,7 @@ def _carried(plane: Plane, name: str) -> Values:
         return column[start:stop]
 
     gaps = bool(np.isnan(table if table.size else plane.zones[name]).any())
-    return Values(*_extent(plane, name), gaps, table, pick, whole)
+    return Values(*_extent(plane, name), gaps, table, pick, whole, column.dtype == np.float32)
 
 
 def _extent(plane: Plane, name: str) -> tuple[float, float]:
@@ -109,7 +111,7 @@ def _ends(values: NDArray[Any]) -> tuple[float, float]:
 
 def _is_whole(values: NDArray[Any], scale: float) -> bool:
     pieces = pairwise(np.linspace(0, values.size, 33).astype(int).tolist())
-    return all(at_once([partial(runs.is_exact, values, scale, *piece) for piece in pieces], never))
+    return all(at_once([partial(sums.is_exact, values, scale, *piece) for piece in pieces], never))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +143,7 @@ def _loose(catalogue: Catalogue, index: Index, plane: Plane, name: str, stop: St
             rows.wholes[scale] = _is_whole(rows.values, scale)
         return rows.wholes[scale]
 
-    return Values(rows.low, rows.high, rows.gaps, _NO_TABLE, pick, whole)
+    return Values(rows.low, rows.high, rows.gaps, _NO_TABLE, pick, whole, rows.values.dtype == np.float32)
 
 
 def _in_rows(catalogue: Catalogue, index: Index, name: str, stop: Stop) -> _Rows:

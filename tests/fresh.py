@@ -9,7 +9,7 @@ from galviz.draw import _pictures
 def forget() -> None:
     """Forget pictures, masks and runs."""
     forget_pictures()
-    for cache in (marks._cache, exact._known_runs, estimate._masks):
+    for cache in (marks._cache, marks._asked, exact._known_runs, estimate._masks):
         cache.clear()
 
 

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("galviz.features", "galviz.work", "galviz.naming", "galviz.spare"),
     ("galviz.index", "galviz.requests"),
     ("galviz.scan", "galviz.coarse"),
+    ("galviz.conditions",),
     ("galviz.marks", "galviz.values", "galviz.estimate"),
     ("galviz.exact", "galviz.tally"),
     ("galviz.draw",),

@@ -29,13 +29,19 @@ def plane(values: np.ndarray) -> Any:
         size = padded.size
 
     made: Any = Plane()
+    made.bounds = np.array([[0, padded.size]])
     made.columns, made.zones, made.layout = {"v": padded, "x": padded}, {"v": zones}, layout
     return made
 
 
 def marked(made: coarse.Coarse, low: float, high: float) -> np.ndarray:
-    words = np.zeros(made.plane.size // WORD, np.uint64)
-    made.mark(np.float32(low), np.float32(high), 0, 1, (0, words.size), words)
+    """The places of a range, as conditions find them."""
+    limits, everything = (np.float32(low), np.float32(high)), np.array([[0, made.plane.size // WORD]])
+    words = np.full(made.plane.size // WORD, bits.ALL)
+    unsure, ends = words.copy(), [made.code(limit) for limit in limits]
+    zones = made.plane.zones["v"]
+    bits.narrow_coarsely(made.codes(0, 1), *ends, *limits, zones, BLOCK // WORD, everything, 0, words, unsure)
+    bits.settle(made.plane.columns["v"], *limits, everything, 0, words, unsure)
     return np.unpackbits(words.view(np.uint8), bitorder="little").astype(bool)
 
 
@@ -92,5 +98,6 @@ def test_reading_in_two_loops_adds_to_what_is_there() -> None:
     bits.fill_between(words, 70, 72)
     values = np.arange(128, dtype=np.float32)
     places = np.array([3, 71, 100, 5])
-    bits.add_between(values, np.float32(4), np.float32(100), places, 3, np.empty(4, np.uint8), words)
+    bits.add_between(values, np.float32(4), np.float32(100), places, 3, np.empty(4, np.uint8), 0, words)
+    bits.add_between(values, np.float32(4), np.float32(100), places, 3, np.empty(4, np.uint8), 1, words[1:])
     assert np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).tolist() == [70, 71, 100]

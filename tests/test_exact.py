@@ -63,15 +63,15 @@ def test_lassos_equal_exact_arithmetic_with_sources_on_edges_and_vertices(tmp_pa
     assert on_vertices > 20
 
 
-def test_runs_are_found_where_a_pixel_holds_many_sources(catalogue: Catalogue) -> None:
+def test_runs_are_found_where_strips_lie_in_few_rows_of_pixels(catalogue: Catalogue) -> None:
     index = open_index(catalogue)
     plane = index.planes[0]
     forget()
     for view, some in ((VIEW, True), (FINE, False)):
         first, last = exact.Job(catalogue, index, Request(view), never, here=True).strips()
-        _, ends, columns, *_ = exact._runs(index, plane, view, first, last)
-        assert ends.size == columns.size
-        assert (ends.size > 0) is some
+        found = exact._runs(index, plane, view, first, last)
+        assert found.ends.size == found.columns.size == found.starts[-1]
+        assert (found.ends.size > 0) is some
 
 
 @pytest.mark.parametrize("statistic", law.STATISTICS)

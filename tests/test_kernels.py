@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from galviz import kernels
-from galviz.kernels import bits, runs
+from galviz.kernels import bits, lanes, loop, runs
 
 WINDOW = np.array([0.0, 4.0, 0.0, 2.0])
 ALL = np.ones(6, bool)
@@ -155,11 +155,10 @@ def some_bits(seed: int, share: float = 0.5) -> np.ndarray:
 @example((7, 7), 1, 1.0)
 @example((9, 3), 1, 1.0)
 def test_places_between_two_are_counted_and_filled_in(span: tuple[int, int], seed: int, share: float) -> None:
-    inside, other = some_bits(seed, share), some_bits(seed + 1)
+    inside = some_bits(seed, share)
     start, stop = span
     words = words_of(inside)
     assert bits.count_between(words, start, stop) == inside[start:stop].sum()
-    assert bits.count_shared(words, words_of(other), start, stop) == (inside & other)[start:stop].sum()
     bits.fill_between(words, start, stop)
     inside[start:stop] = True
     np.testing.assert_array_equal(bits_of(words), inside)
@@ -168,9 +167,22 @@ def test_places_between_two_are_counted_and_filled_in(span: tuple[int, int], see
 BLOCK = 4  # words of a zone
 
 
+def some_parts(rng: np.random.Generator, origin: int) -> np.ndarray:
+    """Some of the words from `origin` on, as ascending parts [first, last), one of them empty now and then."""
+    edges = np.sort(rng.integers(origin, SIZE // 64 + 1, 2 * rng.integers(1, 4)))
+    return np.reshape(edges, (-1, 2))
+
+
+def within(parts: np.ndarray, places: int) -> np.ndarray:
+    inside = np.zeros(places, bool)
+    for first, last in parts:
+        inside[64 * first : 64 * last] = True
+    return inside
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int32])
 @pytest.mark.parametrize("seed", range(6))
-def test_values_between_limits_are_marked_whatever_the_zones_spare(dtype: type, seed: int) -> None:
+def test_a_set_is_narrowed_to_values_between_limits_whatever_the_zones_spare(dtype: type, seed: int) -> None:
     rng = np.random.default_rng(seed)
     values = np.sort(rng.integers(0, 200, SIZE)).astype(dtype)  # zones that lie wholly inside, outside and across
     if np.dtype(dtype).kind == "f":
@@ -180,25 +192,147 @@ def test_values_between_limits_are_marked_whatever_the_zones_spare(dtype: type, 
     blocks = values.astype(float).reshape(-1, BLOCK * 64)
     zones = np.stack([blocks.min(axis=1), blocks.max(axis=1)], axis=1)  # NaN where a value is
     for low, high in ((50, 150), (0, 0), (17, 17), (150, 50), (201, 250), (0, 255)):
-        kind = np.dtype(dtype).type
-        words = words_of(some_bits(seed))
-        first, last = sorted(rng.integers(0, SIZE // 64 + 1, 2).tolist())
-        before = bits_of(words)
-        bits.mark_between(values, kind(low), kind(high), zones, BLOCK, first, last, words)
-        wanted = (values >= low) & (values <= high)
-        got = bits_of(words)
-        np.testing.assert_array_equal(got[first * 64 : last * 64], wanted[first * 64 : last * 64])
-        np.testing.assert_array_equal(got[: first * 64], before[: first * 64])
-        np.testing.assert_array_equal(got[last * 64 :], before[last * 64 :])
+        kind, origin = np.dtype(dtype).type, int(rng.integers(0, 9))
+        before, parts = some_bits(seed, rng.choice([0.01, 0.6, 1.0])), some_parts(rng, origin)
+        words = words_of(before)[origin:].copy()
+        bits.narrow_between(values, kind(low), kind(high), zones, BLOCK, parts, origin, words)
+        wanted = before & ((values >= low) & (values <= high) | ~within(parts, SIZE))
+        np.testing.assert_array_equal(bits_of(words), wanted[64 * origin :])
 
 
 def test_infinite_limits_leave_out_missing_values_only() -> None:
     values = np.tile(np.array([np.nan, -np.inf, -1e38, 0, 1e-45, np.inf, 3, 4], np.float32), 64)
-    zones = np.full((2, 2), np.nan)
+    zones, everything = np.full((2, 2), np.nan), np.array([[0, 8]])
     for low, high in ((-np.inf, np.inf), (-np.inf, 0), (np.nextafter(np.float32(0), np.float32(1)), np.inf)):
-        words = np.zeros(8, np.uint64)
-        bits.mark_between(values, np.float32(low), np.float32(high), zones, BLOCK, 0, 8, words)
+        words = words_of(np.ones(512, bool))
+        bits.narrow_between(values, np.float32(low), np.float32(high), zones, BLOCK, everything, 0, words)
         np.testing.assert_array_equal(bits_of(words), (values >= low) & (values <= high))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_only_places_that_bytes_leave_open_are_looked_at(seed: int) -> None:
+    """Values that do not agree with their bytes show which of the two was asked."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 200, SIZE).astype(np.uint8)
+    values = rng.integers(0, 200, SIZE).astype(np.float32)
+    zones = np.full((SIZE // 64 // BLOCK, 2), np.nan)
+    zones[3], zones[5] = (60, 70), (300, 400)  # all of it, none of it
+    limits = np.float32(50), np.float32(150)
+    before, origin = some_bits(seed, 0.5), int(rng.integers(0, 9))
+    parts = some_parts(rng, origin)
+    words, unsure = words_of(before)[origin:].copy(), words_of(some_bits(99))[origin:].copy()
+    bits.narrow_coarsely(codes, np.uint8(40), np.uint8(160), *limits, zones, BLOCK, parts, origin, words, unsure)
+    asked = within(parts, SIZE)
+    told = np.repeat(np.arange(SIZE // 64 // BLOCK), 64 * BLOCK)
+    coarse_ones = np.where(told == 3, True, np.where(told == 5, False, (codes >= 40) & (codes <= 160)))
+    narrowed = before & (coarse_ones | ~asked)
+    np.testing.assert_array_equal(bits_of(words), narrowed[64 * origin :])
+    bits.settle(values, *limits, parts, origin, words, unsure)
+    open_ones = np.isin(codes, (40, 160)) & (told != 3)
+    right = (values >= 50) & (values <= 150)
+    np.testing.assert_array_equal(bits_of(words), (narrowed & (right | ~open_ones | ~asked))[64 * origin :])
+
+
+def test_known_values_are_told_from_missing_ones() -> None:
+    values = np.where(some_bits(1), np.float32(np.nan), np.float32(np.inf))
+    found = np.array([known_of(values, 64 * w) for w in range(SIZE // 64)], np.uint64)
+    np.testing.assert_array_equal(bits_of(found), ~np.isnan(values))
+    assert known_of(np.zeros(128, np.int32), 64) == bits.ALL
+
+
+@loop
+def known_of(values: np.ndarray, place: int) -> int:
+    return bits.known(values, place)
+
+
+@loop
+def coarse(values: np.ndarray, a: int, first: int, b: int, second: int, narrow: float) -> int:
+    return lanes.coarse_sum(values, a, first, b, second, narrow)
+
+
+@loop
+def fine_sum(values: np.ndarray, a: int, first: int, b: int, second: int, narrow: float, finer: float) -> int:
+    return lanes.fine_sum(values, a, first, b, second, narrow, finer)
+
+
+@loop
+def shares(codes: np.ndarray, first: int, least: int, of: float, narrow: float) -> int:
+    return lanes.coarse_sum_of_shares(codes, 0, first, 0, np.uint64(0), least, of, narrow)
+
+
+@loop
+def fine_shares(codes: np.ndarray, first: int, least: int, of: float, narrow: float, finer: float) -> int:
+    return lanes.fine_sum_of_shares(codes, 0, first, 0, np.uint64(0), least, of, narrow, finer)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(-30, 30))
+def test_the_values_that_two_words_choose_add_up_exactly(seed: int, power: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = (rng.uniform(-1, 1, 192) * 2.0**power * rng.choice([1, 1e-3], 192)).astype(np.float32)
+    values[rng.random(192) < 0.05] = np.nan
+    narrow, finer = np.float32(2.0 ** (26 - power)), np.float32(2.0**24)
+    known = np.nan_to_num(values.astype(float))
+    words = words_of((rng.random(192) < rng.choice([0.0, 0.1, 0.9, 1.0])) & ~np.isnan(values))
+    a, b = rng.integers(0, 3, 2).tolist()
+    chosen = known * bits_of(words)
+    pair = chosen[64 * a : 64 * a + 64], chosen[64 * b : 64 * b + 64]
+    places = 64 * a, words[a], 64 * b, words[b]
+    whole = sum(int(np.trunc(part * float(narrow)).sum()) for part in pair)
+    assert coarse(values, *places, narrow) == whole
+    exact = sum(Fraction(float(value)) for part in pair for value in part)
+    scale = Fraction(float(narrow)) * Fraction(float(finer))
+    assert abs(Fraction(fine_sum(values, *places, narrow, finer)) - exact * scale) <= 128  # of the finest bits each
+    coarse_ones = np.round(values * 2.0 ** (20 - power)) / np.float32(2.0 ** (20 - power))
+    exact = sum(
+        Fraction(float(v)) for part in (a, b) for v in (np.nan_to_num(coarse_ones) * bits_of(words))[64 * part :][:64]
+    )
+    assert fine_sum(coarse_ones, *places, narrow, finer) == exact * scale
+
+
+def test_shares_of_votes_round_as_divisions_do() -> None:
+    """Every number of votes of every forest that a byte can stand for."""
+    one, most = np.uint64(1), np.float32(2.0**24)
+    for of in range(1, 255):
+        for least in {0, of // 3}:
+            codes = np.zeros(64, np.uint8)
+            for code in range(of - least + 1):
+                codes[0] = code
+                share = np.float32(least + code) / np.float32(of)
+                found = fine_shares(codes, one, np.int32(least), np.float32(of), np.float32(2.0**26), most)
+                assert found == int(float(share) * 2.0**50)
+                assert shares(codes, one, np.int32(least), np.float32(of), np.float32(2.0**26)) == int(share * 2.0**26)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1))
+def test_runs_count_what_single_places_do(seed: int) -> None:
+    """Runs of any length over sets of any density, in one row of pixels or in several."""
+    rng = np.random.default_rng(seed)
+    inside, above = some_bits(seed, rng.choice([0.0, 0.05, 0.9, 1.0])), some_bits(seed + 1)
+    every = rng.random() < 0.2
+    edges = np.unique(rng.integers(0, SIZE, rng.integers(2, 400)))
+    place, ends = int(edges[0]), edges[1:].astype(np.uint32) + np.uint32(7)  # from origin 7 on
+    columns = rng.integers(0, 30, ends.size).astype(np.uint16)
+    column = np.repeat(columns, np.diff(edges))
+    words, there = words_of(np.zeros(0, bool)) if every else words_of(inside), slice(place, int(edges[-1]))
+    chosen = np.ones(column.size, bool) if every else inside[there]
+    rows = np.full((3, 30), 5, np.uint32)
+    runs.count_runs(words, words[:0], place, ends, 7, columns, rows[0], rows[0, :0])
+    np.testing.assert_array_equal(rows[0] - 5, np.bincount(column[chosen], minlength=30))
+    runs.count_runs(words, words_of(above), place, ends, 7, columns, rows[1], rows[0])
+    higher = np.bincount(column[chosen & above[there]], minlength=30)
+    np.testing.assert_array_equal(rows[1] - 5, higher)
+    np.testing.assert_array_equal(rows[0] - 5, np.bincount(column[chosen & ~above[there]], minlength=30))
+    two = np.zeros((2, 30), np.uint32)
+    runs.count_two_rows(words, words_of(above), place, ends, 7, columns, *two)
+    np.testing.assert_array_equal(two + 5, rows[:2])
+
+
+def test_the_words_of_places_are_parts_that_do_not_touch() -> None:
+    reach = np.array([[5, 5], [70, 80], [100, 130], [131, 131], [192, 200], [320, 321], [383, 385]])
+    parts = np.empty_like(reach)
+    number = runs.words_within(reach, parts)
+    assert parts[:number].tolist() == [[1, 4], [5, 7]]
 
 
 @pytest.mark.parametrize("number", [0, 1, 63, 64, 65, SIZE - 1, SIZE])

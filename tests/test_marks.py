@@ -72,6 +72,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> LRUCache[object, object]:
     """No mask of another test."""
     cache: LRUCache[object, object] = LRUCache(1 << 20, getsizeof=lambda entry: max(entry.nbytes, 1))
     monkeypatch.setattr(marks, "_cache", cache)
+    monkeypatch.setattr(marks, "_asked", LRUCache(100))
     return cache
 
 
@@ -110,20 +111,20 @@ def test_a_mask_holds_the_rows_that_the_clause_admits_in_every_plane(
         mask.fill_whole(never)
         assert mask.is_whole
         assert rows_in(index, plane, mask.words) == rows
-    assert marks.marks_of(catalogue, index, index.planes[0], clause).is_local is (kind in HERE)
+    assert marks.marks_of(catalogue, index, index.planes[0], [clause]).is_local is (kind in HERE)
 
 
 def test_a_plane_whose_rows_all_lie_in_a_block_is_not_read(catalogue: Catalogue, index: Index) -> None:
     """Zone maps answer for columns whose limits lie beyond all values."""
     plane = index.planes[1]
-    mask = marks.Marks(catalogue, index, plane, Range("ra", -1e9, 1e9))
+    mask = marks.Marks(catalogue, index, plane, [Range("ra", -1e9, 1e9)])
     mask.fill_whole(never)
     assert (np.bitwise_count(mask.words) == 64).sum() > ROWS // 100
 
 
 def test_strips_are_filled_in_when_they_are_asked_for(catalogue: Catalogue, index: Index) -> None:
     plane, clause = index.planes[0], Range("r", 17, 21)
-    mask = marks.marks_of(catalogue, index, plane, clause)
+    mask = marks.marks_of(catalogue, index, plane, [clause])
     mask.words[:] = 7
     marks.combined(plane, [mask], 3, 9)
     assert not mask.is_whole
@@ -141,11 +142,11 @@ def test_words_that_nobody_looks_at_any_more_are_used_again(
 ) -> None:
     monkeypatch.setattr(spare, "LEAST", 1)
     monkeypatch.setattr(spare, "_kept", [])
-    mask = marks.Marks(catalogue, index, index.planes[0], Range("r", 17, 21))
+    mask = marks.Marks(catalogue, index, index.planes[0], [Range("r", 17, 21)])
     words = mask.words
     words[:] = 7
     del mask
-    other = marks.Marks(catalogue, index, index.planes[0], Range("r", 14, 15))
+    other = marks.Marks(catalogue, index, index.planes[0], [Range("r", 14, 15)])
     assert other.words.base is words.base
     other.fill_whole(never)
     assert rows_in(index, index.planes[0], words) == wanted(catalogue, Range("r", 14, 15))
@@ -162,6 +163,40 @@ def test_the_shared_words_of_several_masks(catalogue: Catalogue, index: Index) -
             continue
         rows = set(range(ROWS)).intersection(*(wanted(catalogue, clause) for clause in several[:number]))
         assert rows_in(index, plane, words) == sorted(rows)
+
+
+def test_conditions_that_stay_share_a_mask_and_those_that_change_another(catalogue: Catalogue, index: Index) -> None:
+    plane = index.planes[0]
+    a, b, c, d = Range("r", 15, 22), Range("p_star", 0.1), OneOf("odd", (False,)), Range("r", 16, 21)
+
+    def shared(*clauses: Clause) -> list[set[Clause]]:
+        return [set(mask.clauses) for mask in marks.prepare(catalogue, index, plane, clauses, never)]
+
+    assert shared(a, b, c) == [{a, b, c}]
+    assert shared(d, b, c) == [{b, c}, {d}]
+    assert shared(d, c, b) == [{b, c}, {d}]
+    assert shared(a, b, c, d) == [{a, b, c}, {d}]
+    assert shared(a) == [{a}]
+    assert shared(AWAY["cone"], d) == [{AWAY["cone"]}, {d}]
+    assert shared() == []
+
+
+def test_of_a_mask_no_more_is_filled_in_than_what_is_shown(catalogue: Catalogue, index: Index) -> None:
+    plane = index.planes[0]
+    clauses = [Range("r", 15, 22), Polygon("u", "v", STAR), Range("p_best", 0.4), Range("ra", 90, 200)]
+    truth = [marks.Marks(catalogue, index, plane, [clause]) for clause in clauses]
+    for mask in truth:
+        mask.fill_whole(never)
+    for number in range(1, 5):
+        every = marks.prepare(catalogue, index, plane, clauses[:number], never)
+        start, stop = marks.word_range(plane, 2, 8)
+        parts = np.array([[start + 1, start + 2], [start + 4, stop - 1]])
+        words = marks.combined(plane, every, 2, 8, parts)
+        wanted = np.bitwise_and.reduce([mask.words for mask in truth[:number]])
+        for first, last in parts:
+            places = rows_in_part(index, plane, words[first - start : last - start], first)
+            assert places == rows_in_part(index, plane, wanted[first:last], first)
+        assert not any(mask.is_local and mask.has(2, 8) for mask in every)
 
 
 def test_strips_are_cut_into_pieces_that_cover_them(index: Index) -> None:
@@ -194,7 +229,7 @@ def test_a_mask_whose_filling_was_stopped_is_filled_in_the_next_time(
     clause = (HERE | AWAY)[kind]
     for asked in range(12):
         answers = iter([False] * asked)
-        mask = marks.marks_of(catalogue, index, index.planes[2], clause)
+        mask = marks.marks_of(catalogue, index, index.planes[2], [clause])
         try:
             mask.fill_whole(lambda answers=answers: next(answers, True))
         except Cancelled:
@@ -208,7 +243,7 @@ def test_threads_that_fill_one_mask_at_once_agree(catalogue: Catalogue, index: I
     """Whoever reads a strip sees it whole, while another thread fills in the same."""
     plane = index.planes[0]
     clauses = [Polygon("u", "v", STAR), Range("p_star", 0.3), Box("u", "v", -1, 2, -1, 2), Range("ra", 90, 200)]
-    truth = [marks.Marks(catalogue, index, plane, clause) for clause in clauses]
+    truth = [marks.Marks(catalogue, index, plane, [clause]) for clause in clauses]
     for mask in truth:
         mask.fill_whole(never)
     barrier = threading.Barrier(8)
@@ -243,10 +278,9 @@ def test_masks_are_kept_and_shared_within_a_cap_of_bytes(
     catalogue: Catalogue, index: Index, fresh: LRUCache[object, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plane, clause = index.planes[0], Range("r", 17, 21)
-    assert marks.marks_of(catalogue, index, plane, clause) is marks.marks_of(catalogue, index, plane, clause)
-    assert marks.marks_of(catalogue, index, index.planes[1], clause) is not marks.marks_of(
-        catalogue, index, plane, clause
-    )
+    known = marks.marks_of(catalogue, index, plane, [clause])
+    assert marks.marks_of(catalogue, index, plane, [clause]) is known
+    assert marks.marks_of(catalogue, index, index.planes[1], [clause]) is not known
     room = 3 * plane.size // 8
     for cap in (room, 0):
         cache: LRUCache[object, object] = LRUCache(cap, getsizeof=lambda entry: max(entry.nbytes, 1))

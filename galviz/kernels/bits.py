@@ -19,6 +19,7 @@ from galviz.kernels.polygons import turning
 
 Words = NDArray[np.uint64]
 Zones = NDArray[np.float64]
+Parts = NDArray[np.int64]  # (parts, 2): the first word of each and the one after it
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 NONE = np.uint64(0)
 ONE = np.uint64(1)
@@ -42,6 +43,15 @@ ones = _word_operation(lambda builder, word: builder.ctpop(word))
 lowest = _word_operation(lambda builder, word: builder.cttz(word, ir.Constant(ir.IntType(1), 1)))
 
 
+def _loaded(context: Any, builder: Any, kind: Any, values: Any, place: Any) -> Any:
+    """A vector of the 64 values from `place` on."""
+    array, vector = (
+        context.make_array(kind)(context, builder, values),
+        ir.VectorType(context.get_data_type(kind.dtype), 64),
+    )
+    return builder.load(builder.bitcast(builder.gep(array.data, [place]), vector.as_pointer()), align=1)
+
+
 def _between(typingctx: Any, values: Any, place: Any, low: Any, high: Any) -> Any:
     """A word of which of the 64 values from `place` on lie in [low, high], limits of the same type as the values.
 
@@ -50,11 +60,8 @@ def _between(typingctx: Any, values: Any, place: Any, low: Any, high: Any) -> An
     dtype = values.dtype
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        vector = ir.VectorType(context.get_data_type(dtype), 64)
-        start = builder.bitcast(builder.gep(array.data, [args[1]]), vector.as_pointer())
-        loaded = builder.load(start, align=1)
-        nothing, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        loaded = _loaded(context, builder, signature.args[0], *args[:2])
+        nothing, first = ir.Constant(loaded.type, ir.Undefined), ir.Constant(ir.IntType(32), 0)
         everywhere = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
         limits = [
             builder.shuffle_vector(builder.insert_element(nothing, limit, first), nothing, everywhere)
@@ -73,6 +80,21 @@ def _between(typingctx: Any, values: Any, place: Any, low: Any, high: Any) -> An
 between: Any = intrinsic(_between)
 
 
+def _known(typingctx: Any, values: Any, place: Any) -> Any:
+    """A word of which of the 64 values from `place` on are numbers."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not isinstance(values.dtype, types.Float):
+            return ir.Constant(ir.IntType(64), -1)
+        loaded = _loaded(context, builder, signature.args[0], *args)
+        return builder.bitcast(builder.fcmp_ordered("ord", loaded, loaded), ir.IntType(64))
+
+    return types.uint64(values, types.intp), codegen
+
+
+known: Any = intrinsic(_known)
+
+
 @loop
 def count_between(words: Words, start: int, stop: int) -> int:
     """How many of the places [start, stop) are in the set."""
@@ -86,22 +108,6 @@ def count_between(words: Words, start: int, stop: int) -> int:
     total = ones(words[first] & head) + ones(words[last] & tail)
     for w in range(first + 1, last):
         total += ones(words[w])
-    return int(np.int64(total))
-
-
-@loop
-def count_shared(words: Words, others: Words, start: int, stop: int) -> int:
-    """How many of the places [start, stop) are in both sets."""
-    if start >= stop:
-        return 0
-    first, last = start >> 6, (stop - 1) >> 6
-    head = ALL << np.uint64(start & 63)
-    tail = ALL >> np.uint64(63 - ((stop - 1) & 63))
-    if first == last:
-        return int(np.int64(ones(words[first] & others[first] & head & tail)))
-    total = ones(words[first] & others[first] & head) + ones(words[last] & others[last] & tail)
-    for w in range(first + 1, last):
-        total += ones(words[w] & others[w])
     return int(np.int64(total))
 
 
@@ -141,23 +147,26 @@ def verdict(zone: NDArray[np.float64], low: Any, high: Any) -> int:
 
 
 @loop
-def mark_between(
-    values: NDArray[Any], low: Any, high: Any, zones: Zones, block: int, first: int, last: int, words: Words
+def narrow_between(
+    values: NDArray[Any], low: Any, high: Any, zones: Zones, block: int, parts: Parts, origin: int, words: Words
 ) -> None:
-    """Set the words [first, last) to the places whose value lies in [low, high]; `zones` (blocks, 2) spare the reading.
+    """Keep in the set those places whose value lies in [low, high]; `zones` (blocks, 2) spare the reading.
 
-    `block` is the number of words of a zone.
+    `words` begin with the word `origin` of a plane; those of `parts` are looked at. `block` is the number of words of a
+    zone.
     """
-    w = first
-    while w < last:
-        stop = min(last, (w // block + 1) * block)
-        told = verdict(zones[w // block], low, high)
-        if told >= 0:
-            words[w:stop] = ALL if told else NONE
-        else:
-            for k in range(w, stop):
-                words[k] = between(values, k << 6, low, high)
-        w = stop
+    for p in range(parts.shape[0]):
+        w = parts[p, 0]
+        while w < parts[p, 1]:
+            stop = min(parts[p, 1], (w // block + 1) * block)
+            told = verdict(zones[w // block], low, high)
+            if told == 0:
+                words[w - origin : stop - origin] = NONE
+            elif told < 0:
+                for k in range(w, stop):
+                    if words[k - origin] != NONE:
+                        words[k - origin] &= between(values, k << 6, low, high)
+            w = stop
 
 
 @loop
@@ -171,9 +180,48 @@ def look_up(raw: NDArray[np.uint32], table: NDArray[np.uint8], start: int, stop:
 
 
 @loop
-def add_between(
-    values: Floats, low: Any, high: Any, places: NDArray[np.int64], number: int, inside: NDArray[np.uint8], words: Words
+def narrow_coarsely(
+    coarse: NDArray[np.uint8],
+    least: Any,
+    most: Any,
+    low: Any,
+    high: Any,
+    zones: Zones,
+    block: int,
+    parts: Parts,
+    origin: int,
+    words: Words,
+    unsure: Words,
 ) -> None:
+    """Like `narrow_between` with a byte for each value that ascends with it, `least` for `low` and `most` for `high`.
+
+    The places of these two bytes stay in the set; `unsure` tells which they are, and `settle` looks at them.
+    """
+    for p in range(parts.shape[0]):
+        w = parts[p, 0]
+        while w < parts[p, 1]:
+            stop = min(parts[p, 1], (w // block + 1) * block)
+            told = verdict(zones[w // block], low, high)
+            unsure[w - origin : stop - origin] = NONE
+            if told == 0:
+                words[w - origin : stop - origin] = NONE
+            elif told < 0:
+                for k in range(w, stop):
+                    word = words[k - origin]
+                    if word != NONE:
+                        words[k - origin] = word & between(coarse, k << 6, least, most)
+                        unsure[k - origin] = between(coarse, k << 6, least, least) | between(coarse, k << 6, most, most)
+            w = stop
+
+
+BATCH = 4096  # places that are read one after the other
+
+
+@loop
+def add_between(
+    values: Floats, low: Any, high: Any, places: NDArray[np.int64], number: int, inside: NDArray[np.uint8],
+    origin: int, words: Words,
+) -> None:  # fmt: skip
     """Put those of the first `number` places into the set whose value lies in [low, high].
 
     In two loops: the first does nothing but read, so that many reads of far places are under way at once.
@@ -182,48 +230,28 @@ def add_between(
         value = values[places[b]]
         inside[b] = (value >= low) & (value <= high)
     for b in range(number):
-        words[places[b] >> 6] |= np.uint64(inside[b]) << np.uint64(places[b] & 63)
+        words[(places[b] >> 6) - origin] |= np.uint64(inside[b]) << np.uint64(places[b] & 63)
 
 
 @loop
-def mark_coarsely(
-    coarse: NDArray[np.uint8],
-    values: Floats,
-    least: Any,
-    most: Any,
-    low: Any,
-    high: Any,
-    zones: Zones,
-    block: int,
-    first: int,
-    last: int,
-    words: Words,
-) -> None:
-    """Like `mark_between` with a byte for each value that ascends with it, `least` for `low` and `most` for `high`.
-
-    Only the rows of these two bytes are looked at in full.
-    """
-    places, inside = np.empty(4096, np.int64), np.empty(4096, np.uint8)
+def settle(values: Floats, low: Any, high: Any, parts: Parts, origin: int, words: Words, unsure: Words) -> None:
+    """Keep of the `unsure` places of the set those whose value lies in [low, high]."""
+    places, inside = np.empty(BATCH, np.int64), np.empty(BATCH, np.uint8)
     number = 0
-    w = first
-    while w < last:
-        stop = min(last, (w // block + 1) * block)
-        told = verdict(zones[w // block], low, high)
-        if told >= 0:
-            words[w:stop] = ALL if told else NONE
-        else:
-            for k in range(w, stop):
-                edge = between(coarse, k << 6, least, least) | between(coarse, k << 6, most, most)
-                words[k] = between(coarse, k << 6, least, most) & ~edge
-                if number > 4096 - 64:
-                    add_between(values, low, high, places, number, inside, words)
-                    number = 0
-                while edge != NONE:
-                    places[number] = (k << 6) + np.int64(lowest(edge))
-                    edge &= edge - ONE
-                    number += 1
-        w = stop
-    add_between(values, low, high, places, number, inside, words)
+    for p in range(parts.shape[0]):
+        for w in range(parts[p, 0], parts[p, 1]):
+            left = unsure[w - origin] & words[w - origin]
+            if left == NONE:
+                continue
+            words[w - origin] ^= left
+            if number > BATCH - 64:
+                add_between(values, low, high, places, number, inside, origin, words)
+                number = 0
+            while left != NONE:
+                places[number] = (w << 6) + np.int64(lowest(left))
+                left &= left - ONE
+                number += 1
+    add_between(values, low, high, places, number, inside, origin, words)
 
 
 @loop
@@ -328,8 +356,9 @@ def mark_polygon(
     slack = 1e-9 * (right - left) + 1e-12 * max(abs(left), abs(right))
     edges = np.empty(n, np.int64)
     near = np.empty((n, 2))
+    origin = bounds[first, 0]
+    words[:] = NONE
     for s in range(first, last):
-        words[bounds[s, 0] >> 6 : (bounds[s, -1] + 63) >> 6] = NONE
         bottom, top = spans[s]
         if not (bottom <= high and top >= low):
             continue
@@ -360,7 +389,7 @@ def mark_polygon(
                 free = stop if e == number else first_not_below(xs, place, stop, near[order[e], 0])
                 if free > place:
                     if inside_edges(np.float64(xs[place]), np.float64(ys[place]), px, py, edges, number):
-                        fill_between(words, place, free)
+                        fill_between(words, place - origin, free - origin)
                     place = free
                 if e == number:
                     break
@@ -372,5 +401,5 @@ def mark_polygon(
                 free = first_above(xs, place, stop, reach)
                 for i in range(place, free):
                     if inside_edges(np.float64(xs[i]), np.float64(ys[i]), px, py, edges, number):
-                        words[i >> 6] |= ONE << np.uint64(i & 63)
+                        words[(i - origin) >> 6] |= ONE << np.uint64(i & 63)
                 place = max(place, free)

@@ -17,7 +17,6 @@ from galviz.kernels.bits import (
     ONE,
     Words,
     count_between,
-    count_shared,
     fill_between,
     first_above,
     first_not_below,
@@ -29,7 +28,6 @@ from galviz.kernels.loops import Floats, loop
 from galviz.kernels.points import Window, pixel
 
 Places = NDArray[np.int64]
-SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 
 
 class Strips(NamedTuple):
@@ -45,34 +43,14 @@ class Strips(NamedTuple):
     category: Places
     first: int
     last: int
+    reach: Places
     starts: Places
     ends: NDArray[np.uint32]
     columns: NDArray[np.uint16]
-    lower: Words
+    above: Words
+    begins: Places
     top: int
     height: int
-
-
-class Amounts(NamedTuple):
-    """The values of a column at the places of some strips, from the first place of the first one on, and how to add.
-
-    A coded column comes as `codes` with `table` and `units`, the values and the units of each code, and without
-    `values`; any other the other way round. `least` and `of` are as in `units_of_votes`, `of` else zero. `gaps` tells
-    of missing values. A unit is 1/scale; with `exactly` every value is whole in these units. Deviations are taken from
-    `centres` (rows, width), the means of the pixels.
-    """
-
-    values: Floats
-    codes: NDArray[np.uint8]
-    table: NDArray[np.float64]
-    units: Places
-    least: Any
-    of: Any
-    gaps: bool
-    exactly: bool
-    centres: NDArray[np.float64]
-    scale: float
-    mode: int
 
 
 @loop
@@ -107,6 +85,25 @@ def next_column(xs: Floats, place: int, stop: int, window: Window, width: int, c
     return place
 
 
+MOST_ROWS = 8  # of pixels, in which a strip lies whose places are counted by runs
+SPARSE = 64  # a group with fewer places than one in so many pixels is drawn place by place
+
+
+@loop
+def sizes_above(
+    bounds: Places, spans: NDArray[np.float64], window: Window, height: int, first: int, last: int, begins: Places
+) -> None:
+    """Write where the sets of each of the strips [first, last) begin in `above` to `begins` (strips + 1); see
+    `find_runs`."""
+    total = 0
+    for s in range(first, last):
+        begins[s - first] = total
+        whole, row, bottom = seen(spans[s], window, height)
+        if whole and bottom - row < MOST_ROWS:
+            total += (bottom - row) * ((bounds[s, bounds.shape[1] - 1] - bounds[s, 0] + 63) >> 6)
+    begins[last - first] = total
+
+
 @loop
 def find_runs(
     xs: Floats,
@@ -118,41 +115,44 @@ def find_runs(
     height: int,
     first: int,
     last: int,
+    begins: Places,
+    reach: Places,
     starts: Places,
     ends: NDArray[np.uint32],
     columns: NDArray[np.uint16],
-    lower: Words,
+    above: Words,
 ) -> int:
-    """Find the runs of the strips [first, last) that lie within one or two rows of pixels; returns their number.
+    """Find the runs of the strips [first, last) that lie within a few rows of pixels; returns their number.
 
+    `reach` (strips * groups, 2) becomes the places of each group between the left and the right of the window.
     `starts` (strips * groups + 1) is where the runs of each group of each of these strips begin in `ends`, the place
-    after each run, and `columns`, its pixel column. A group has none where it is quicker to go row by row. `lower`,
-    the words of these strips, becomes the set of places in the second row of pixels of their strip.
+    after each run, and `columns`, its pixel column. A group has none where it is quicker to go row by row. Of a strip
+    that lies in several rows of pixels, `above` holds from the word `begins` of the strip on one set of places after
+    the other: those beyond its first row, those beyond its second, and so on.
     """
     groups = bounds.shape[1] - 1
-    origin = bounds[first, 0]
     scale = height / (window[3] - window[2])
     shift = -window[2] * scale
     number = 0
     for s in range(first, last):
         whole, row, bottom = seen(spans[s], window, height)
-        fits = whole and bottom <= row + 1
-        if fits and bottom > row:
-            part = ys[bounds[s, 0] : bounds[s, groups]]
-            begin = (bounds[s, 0] - origin) >> 6
-            for w in range((part.shape[0] + 63) >> 6):
+        fits = whole and bottom - row < MOST_ROWS
+        part = ys[bounds[s, 0] : bounds[s, groups]]
+        size = (part.shape[0] + 63) >> 6
+        for k in range(row + 1, bottom + 1 if fits else 0):
+            begin = begins[s - first] + (k - row - 1) * size
+            for w in range(size):
                 word = NONE
                 here = part[w << 6 : min(part.shape[0], (w + 1) << 6)]
                 for j in range(here.shape[0]):
-                    word |= np.uint64(here[j] * scale + shift >= bottom) << np.uint64(j)
-                lower[begin + w] = word
+                    word |= np.uint64(here[j] * scale + shift >= k) << np.uint64(j)
+                above[begin + w] = word
         for g in range(groups):
             starts[(s - first) * groups + g] = number
-            if not fits:
-                continue
             stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
             place = first_not_below(xs, bounds[s, g], stop, window[0])
-            if stop - place < width:
+            reach[(s - first) * groups + g] = place, stop
+            if not fits or (stop - place) * 4 < width * (bottom - row + 1):
                 continue
             while place < stop:
                 column = pixel(np.float64(xs[place]), window[0], window[1], width)
@@ -165,24 +165,75 @@ def find_runs(
 
 
 @loop
+def words_within(reach: Places, out: Places) -> int:
+    """Write the words that hold places of `reach` to `out`, as ascending parts [first, last); returns their number."""
+    number = 0
+    for k in range(reach.shape[0]):
+        if reach[k, 0] == reach[k, 1]:
+            continue
+        start, stop = reach[k, 0] >> 6, (reach[k, 1] + 63) >> 6
+        if number and start <= out[number - 1, 1]:
+            out[number - 1, 1] = stop
+        else:
+            out[number] = start, stop
+            number += 1
+    return number
+
+
+@loop
 def count_runs(
-    words: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
-    out: NDArray[np.uint32],
+    words: Words, others: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
+    out: NDArray[np.uint32], less: NDArray[np.uint32],
 ) -> None:  # fmt: skip
-    """Add the set places of runs that follow each other from `place` on to `out` (width,).
+    """Add the places of both sets to `out` (width,), for runs that follow each other from `place` on, and take them off
+    `less`, if that is not empty. Empty sets stand for every place.
 
     Numbers are differences of how many there are up to the end of a run, so that each word is counted about once.
     """
+    every, all_others = words.shape[0] == 0, others.shape[0] == 0
     w = place >> 6
-    before, total = ones(words[w] & ~(ALL << np.uint64(place & 63))), NONE
+    word = (ALL if every else words[w]) & (ALL if all_others else others[w])
+    before, total = ones(word & ~(ALL << np.uint64(place & 63))), NONE
     for k in range(ends.shape[0]):
         end = np.int64(ends[k]) - origin - 1
         while w < end >> 6:
-            total += ones(words[w])
+            total += ones(word)
             w += 1
-        now = total + ones(words[w] & (ALL >> np.uint64(63 - (end & 63))))
-        out[columns[k]] += np.uint32(now - before)
+            word = (ALL if every else words[w]) & (ALL if all_others else others[w])
+        now = total + ones(word & (ALL >> np.uint64(63 - (end & 63))))
+        number = np.uint32(now - before)
+        out[columns[k]] += number
+        if not all_others:
+            less[columns[k]] -= number
         before = now
+
+
+@loop
+def count_two_rows(
+    words: Words, above: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
+    first: NDArray[np.uint32], second: NDArray[np.uint32],
+) -> None:  # fmt: skip
+    """As `count_runs` with those of the places that are `above` added to the `second` row (width,), the others to the
+    `first`."""
+    every = words.shape[0] == 0
+    w = place >> 6
+    word = ALL if every else words[w]
+    before = ~(ALL << np.uint64(place & 63))
+    known, known_above = ones(word & before), ones(word & above[w] & before)
+    total, total_above = NONE, NONE
+    for k in range(ends.shape[0]):
+        end = np.int64(ends[k]) - origin - 1
+        while w < end >> 6:
+            total += ones(word)
+            total_above += ones(word & above[w])
+            w += 1
+            word = ALL if every else words[w]
+        part = word & (ALL >> np.uint64(63 - (end & 63)))
+        now, now_above = total + ones(part), total_above + ones(part & above[w])
+        higher = np.uint32(now_above - known_above)
+        first[columns[k]] += np.uint32(now - known) - higher
+        second[columns[k]] += higher
+        known, known_above = now, now_above
 
 
 @loop
@@ -191,7 +242,7 @@ def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDAr
 
     `words` are the bits of these strips from the first word of the first one on; none at all means every place.
     """
-    bounds, spans, window, category, first, last, starts, ends, columns, lower, top, height = strips
+    bounds, spans, window, category, first, last, reach, starts, ends, columns, above, begins, top, height = strips
     width = out.shape[1]
     groups = bounds.shape[1] - 1
     every = words.shape[0] == 0
@@ -205,23 +256,23 @@ def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDAr
             if c < 0 or bounds[s, g] == bounds[s, g + 1]:
                 continue
             run, stop_run = starts[(s - first) * groups + g], starts[(s - first) * groups + g + 1]
+            place, stop = reach[(s - first) * groups + g]
             if run < stop_run:
-                place = first_not_below(xs, bounds[s, g], bounds[s, g + 1], window[0]) - origin
-                if bottom == row and not every:
-                    count_runs(words, place, ends[run:stop_run], origin, columns[run:stop_run], out[row - top, :, c])
+                start = bounds[s, 0]
+                mine = words if every else words[(start - origin) >> 6 :]
+                here, right = ends[run:stop_run], columns[run:stop_run]
+                size = (bounds[s, groups] - start + 63) >> 6
+                lowest_row = out[row - top, :, c]
+                if bottom == row:
+                    count_runs(mine, above[:0], place - start, here, start, right, lowest_row, out[0, :0, c])
                     continue
-                for k in range(run, stop_run):
-                    end: Any = np.int64(ends[k]) - origin
-                    number = end - place if every else count_between(words, place, end)
-                    if number > 0 and bottom > row:
-                        below = count_between(lower, place, end) if every else count_shared(words, lower, place, end)
-                        out[bottom - top, columns[k], c] += below
-                        number -= below
-                    out[row - top, columns[k], c] += number
-                    place = end
+                beyond = above[begins[s - first] :]
+                count_two_rows(mine, beyond, place - start, here, start, right, lowest_row, out[row + 1 - top, :, c])
+                for r in range(row + 2, bottom + 1):
+                    beyond = above[begins[s - first] + (r - row - 1) * size :]
+                    nearer = out[r - 1 - top, :, c]
+                    count_runs(mine, beyond, place - start, here, start, right, out[r - top, :, c], nearer)
                 continue
-            stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
-            place = first_not_below(xs, bounds[s, g], stop, window[0])
             for base in range((place - origin) & ~63, stop - origin, 64):
                 word = word_of(words, base, place - origin, stop - origin)
                 while word != NONE:
@@ -231,177 +282,6 @@ def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDAr
                     if window[2] <= y <= window[3]:
                         r = pixel(y, window[2], window[3], height) - top
                         out[r, pixel(np.float64(xs[i]), window[0], window[1], width), c] += 1
-
-
-FINE = 4294967296.0  # 2^32, of which the second half of a sum counts fractions
-
-
-# Always 64 rows, of which a word chooses: a loop of fixed length costs less than one that ends where a run does.
-@loop
-def units_of(values: Floats, scale: float, word: Any) -> int:
-    """The sum of those of 64 values that are in `word`, each in whole units of 1/scale."""
-    total = np.int64(0)
-    for j in range(64):
-        total += np.int64(np.float64(values[j]) * scale) & -np.int64((word >> np.uint64(j)) & ONE)
-    return int(total)
-
-
-@loop
-def rest_of(values: Floats, scale: float, word: Any) -> int:
-    """The sum of what `units_of` leaves of each value, in units of 2^-32/scale."""
-    total = np.int64(0)
-    for j in range(64):
-        value = np.float64(values[j]) * scale
-        total += np.int64((value - np.int64(value)) * FINE) & -np.int64((word >> np.uint64(j)) & ONE)
-    return int(total)
-
-
-@loop
-def units_of_codes(codes: NDArray[np.uint8], table: Places, word: Any) -> int:
-    """As `units_of` for the codes of a column, by the units of each."""
-    total = np.int64(0)
-    for j in range(64):
-        total += table[codes[j]] & -np.int64((word >> np.uint64(j)) & ONE)
-    return int(total)
-
-
-@loop
-def units_of_votes(codes: NDArray[np.uint8], least: Any, of: Any, scale: float, word: Any) -> int:
-    """As `units_of` where code k stands for (least + k) / of in single precision: quicker to divide than to look up."""
-    total = np.int64(0)
-    for j in range(64):
-        value = np.float32(np.int32(codes[j]) + least) / of
-        total += np.int64(np.float64(value) * scale) & -np.int64((word >> np.uint64(j)) & ONE)
-    return int(total)
-
-
-@loop
-def is_exact(values: Floats, scale: float, first: int, last: int) -> bool:
-    """Whether all values [first, last) are whole in units of 1/scale, missing ones aside."""
-    for i in range(first, last):
-        value = np.float64(values[i]) * scale
-        if value == value and np.float64(np.int64(value)) != value:
-            return False
-    return True
-
-
-@loop
-def take_value(
-    value: float,
-    mode: int,
-    scale: float,
-    r: int,
-    c: int,
-    centres: NDArray[np.float64],
-    counts: NDArray[np.uint32],
-    sums: Places,
-    extremes: NDArray[np.float64],
-) -> None:
-    """Take one value into the pixel (r, c), as `summarise_places` describes it."""
-    if mode == LEAST:
-        if counts[r, c] == 0 or value < extremes[r, c]:
-            extremes[r, c] = value
-    elif mode == MOST:
-        if counts[r, c] == 0 or value > extremes[r, c]:
-            extremes[r, c] = value
-    else:
-        amount = value * scale
-        if mode == SQUARES:
-            amount = (value - centres[r, c]) * scale
-            amount *= amount
-        whole = np.int64(amount)
-        sums[r, c, 0] += whole
-        sums[r, c, 1] += np.int64((amount - whole) * FINE)
-    counts[r, c] += 1
-
-
-@loop
-def summarise_places(
-    xs: Floats,
-    ys: Floats,
-    words: Words,
-    strips: Strips,
-    amounts: Amounts,
-    counts: NDArray[np.uint32],
-    sums: Places,
-    extremes: NDArray[np.float64],
-) -> None:
-    """Like `count_places` for the values of a column, with `counts` (rows, width).
-
-    `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from the
-    centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
-    to the same in any order. `extremes` (rows, width) is the least or the most so far.
-    """
-    bounds, spans, window, category, first, last, starts, ends, columns, lower, top, height = strips
-    values, codes, table, units, least, of, gaps, exactly, centres, scale, mode = amounts
-    width = counts.shape[1]
-    groups = bounds.shape[1] - 1
-    origin = bounds[first, 0]
-    coded = table.shape[0] > 0
-    in_runs = mode == SUMS and not gaps and not (coded and not exactly)
-    for s in range(first, last):
-        _, row, bottom = seen(spans[s], window, height)
-        if row < 0:
-            continue
-        for g in range(groups):
-            if category[g] < 0 or bounds[s, g] == bounds[s, g + 1]:
-                continue
-            run, stop_run = starts[(s - first) * groups + g], starts[(s - first) * groups + g + 1]
-            by_run = run < stop_run
-            stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
-            place = first_not_below(xs, bounds[s, g], stop, window[0])
-            for base in range((place - origin) & ~63, stop - origin, 64):
-                word = word_of(words, base, place - origin, stop - origin)
-                if word == NONE:
-                    continue
-                if by_run:
-                    while np.int64(ends[run]) <= origin + base:
-                        run += 1
-                if by_run and in_runs:
-                    for second in range(1 + (bottom > row)):
-                        part = word
-                        if bottom > row:
-                            part &= lower[base >> 6] if second else ~lower[base >> 6]
-                        if part == NONE:
-                            continue
-                        r = row + second - top
-                        begin, k = 0, run
-                        while begin < 64 and k < stop_run:
-                            end = min(64, np.int64(ends[k]) - origin - base)
-                            mine = part & (ALL >> np.uint64(64 - end)) & (ALL << np.uint64(begin))
-                            if mine != NONE:
-                                c = int(np.int64(columns[k]))
-                                counts[r, c] += np.uint32(ones(mine))
-                                if of > 0:
-                                    sums[r, c, 0] += units_of_votes(codes[base : base + 64], least, of, scale, mine)
-                                elif coded:
-                                    sums[r, c, 0] += units_of_codes(codes[base : base + 64], units, mine)
-                                else:
-                                    sums[r, c, 0] += units_of(values[base : base + 64], scale, mine)
-                                    if not exactly:
-                                        sums[r, c, 1] += rest_of(values[base : base + 64], scale, mine)
-                            begin = end
-                            k += 1
-                    continue
-                while word != NONE:
-                    i: Any = origin + base + np.int64(lowest(word))
-                    word &= word - ONE
-                    value = table[codes[i - origin]] if coded else np.float64(values[i - origin])
-                    if value != value:
-                        continue
-                    if by_run:
-                        while np.int64(ends[run]) <= i:
-                            run += 1
-                        r, c = row - top, int(np.int64(columns[run]))
-                        if bottom > row and (lower[(i - origin) >> 6] >> np.uint64((i - origin) & 63)) & ONE:
-                            r += 1
-                    else:
-                        y = np.float64(ys[i])
-                        if not (window[2] <= y <= window[3]):
-                            continue
-                        r = pixel(y, window[2], window[3], height) - top
-                        c = pixel(np.float64(xs[i]), window[0], window[1], width)
-                    take_value(value, mode, scale, r, c, centres, counts, sums, extremes)
 
 
 @loop

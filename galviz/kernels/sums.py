@@ -1,0 +1,291 @@
+"""Values of the places of sorted planes onto pixels: sums, least and most, run by run where that can be.
+
+Sums are whole numbers of a unit, so that they are the same in whatever order they come.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, ones, word_of
+from galviz.kernels.lanes import coarse_sum, coarse_sum_of_shares, fine_sum, fine_sum_of_shares
+from galviz.kernels.loops import Floats, loop
+from galviz.kernels.points import pixel
+from galviz.kernels.runs import Places, Strips, seen
+
+SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
+LANE_BITS, MOST_FINER = 26, 2.0**24  # of what is added 64 at a time, see `lanes`
+FINE = 4294967296.0  # 2^32, of which the second half of a sum counts fractions
+
+
+class Amounts(NamedTuple):
+    """The values of a column at the places of some strips, from the first place of the first one on, and how to add.
+
+    A coded column comes as `codes` with `table` and `units`, the values and the units of each code, and without
+    `values`; any other the other way round. Where `of` is not zero, code k stands for (least + k) / of in single
+    precision. `gaps` tells of missing values, which a coded column has the last code for. A unit is 1/scale; with
+    `exactly` every value is whole in these units. `narrow`, if not zero, is a scale at which 64 values can be added at
+    once, and `finer` how many units that makes; with `singly` every value is whole in units of 1/narrow. Deviations are
+    taken from `centres` (rows, width), the means of the pixels.
+    """
+
+    values: Floats
+    codes: NDArray[np.uint8]
+    table: NDArray[np.float64]
+    units: Places
+    least: Any
+    of: Any
+    gaps: bool
+    exactly: bool
+    narrow: Any
+    finer: Any
+    singly: bool
+    centres: NDArray[np.float64]
+    scale: float
+    mode: int
+
+
+@loop
+def units_of(values: Floats, scale: float, word: Any) -> int:
+    """The sum of those of 64 values that are in `word`, each in whole units of 1/scale."""
+    total = np.int64(0)
+    while word != NONE:
+        total += np.int64(np.float64(values[np.int64(lowest(word))]) * scale)
+        word &= word - ONE
+    return int(total)
+
+
+@loop
+def rest_of(values: Floats, scale: float, word: Any) -> int:
+    """The sum of what `units_of` leaves of each value, in units of 2^-32/scale."""
+    total = np.int64(0)
+    while word != NONE:
+        value = np.float64(values[np.int64(lowest(word))]) * scale
+        total += np.int64((value - np.int64(value)) * FINE)
+        word &= word - ONE
+    return int(total)
+
+
+@loop
+def units_of_codes(codes: NDArray[np.uint8], table: Places, word: Any) -> int:
+    """As `units_of` for the codes of a column, by the units of each."""
+    total = np.int64(0)
+    while word != NONE:
+        total += table[codes[np.int64(lowest(word))]]
+        word &= word - ONE
+    return int(total)
+
+
+@loop
+def is_exact(values: Floats, scale: float, first: int, last: int) -> bool:
+    """Whether all values [first, last) are whole in units of 1/scale, missing ones aside."""
+    for i in range(first, last):
+        value = np.float64(values[i]) * scale
+        if value == value and np.float64(np.int64(value)) != value:
+            return False
+    return True
+
+
+@loop
+def places_meant(
+    words: Words, nearer: Words, beyond: Words, first: int, amounts: Amounts, start: int, stop: int, out: Words
+) -> None:
+    """Set the words [start, stop) of `out` to the places of a strip that are in `words` and in `nearer`, but not in
+    `beyond`, and whose value is known.
+
+    The amounts hold the strip at `first`. Empty sets stand for all places, or for none in case of `beyond`.
+    """
+    values, codes, table, gaps = amounts.values, amounts.codes, amounts.table, amounts.gaps
+    coded, missing = table.shape[0] > 0, np.uint8(max(0, table.shape[0] - 1))
+    for w in range(start, stop):
+        word = ALL if words.shape[0] == 0 else words[w]
+        if nearer.shape[0] > 0:
+            word &= nearer[w]
+        if beyond.shape[0] > 0:
+            word &= ~beyond[w]
+        if gaps:
+            here = first + (w << 6)
+            word &= ~between(codes, here, missing, missing) if coded else known(values, here)
+        out[w] = word
+
+
+@loop
+def add_runs(
+    words: Words,
+    place: int,
+    ends: NDArray[np.uint32],
+    columns: NDArray[np.uint16],
+    origin: int,
+    first: int,
+    amounts: Amounts,
+    counts: NDArray[np.uint32],
+    sums: Places,
+) -> None:
+    """Add the values of the runs of one group of a strip, which begin at `place`, to `counts` (width,) and `sums`
+    (width, 2).
+
+    Places count from that of the strip, `origin`, which the amounts hold at `first`. Two words are added at once, since
+    few runs have more: what is predictable is quick.
+    """
+    values, codes, table, units, least, of, _, exactly, narrow, finer, singly, _, scale, _ = amounts
+    coded, lanes, unit = table.shape[0] > 0, narrow > 0, np.int64(finer)
+    for k in range(ends.shape[0]):
+        end: Any = np.int64(ends[k]) - origin
+        c = int(np.int64(columns[k]))
+        w, last = place >> 6, (end - 1) >> 6
+        tail = ALL >> np.uint64(63 - ((end - 1) & 63))
+        one = words[w] & (ALL << np.uint64(place & 63)) & (tail if last == w else ALL)
+        while True:
+            after = min(w + 1, last)
+            two = NONE if last == w else words[after] & (tail if last == after else ALL)
+            if one | two != NONE:
+                a, b = first + (w << 6), first + (after << 6)
+                counts[c] += np.uint32(ones(one) + ones(two))
+                if lanes and coded:
+                    if singly:
+                        sums[c, 0] += unit * coarse_sum_of_shares(codes, a, one, b, two, least, of, narrow)
+                    else:
+                        sums[c, 0] += fine_sum_of_shares(codes, a, one, b, two, least, of, narrow, finer)
+                elif lanes:
+                    if singly:
+                        sums[c, 0] += unit * coarse_sum(values, a, one, b, two, narrow)
+                    else:
+                        sums[c, 0] += fine_sum(values, a, one, b, two, narrow, finer)
+                else:
+                    for here, word in ((a, one), (b, two)):
+                        if coded:
+                            sums[c, 0] += units_of_codes(codes[here : here + 64], units, word)
+                        else:
+                            sums[c, 0] += units_of(values[here : here + 64], scale, word)
+                            if not exactly:
+                                sums[c, 1] += rest_of(values[here : here + 64], scale, word)
+            w += 2
+            if w > last:
+                break
+            one = words[w] & (tail if last == w else ALL)
+        place = end
+
+
+@loop
+def take_value(
+    value: float,
+    mode: int,
+    scale: float,
+    r: int,
+    c: int,
+    centres: NDArray[np.float64],
+    counts: NDArray[np.uint32],
+    sums: Places,
+    extremes: NDArray[np.float64],
+) -> None:
+    """Take one value into the pixel (r, c), as `summarise_places` describes it."""
+    if mode == LEAST:
+        if counts[r, c] == 0 or value < extremes[r, c]:
+            extremes[r, c] = value
+    elif mode == MOST:
+        if counts[r, c] == 0 or value > extremes[r, c]:
+            extremes[r, c] = value
+    else:
+        amount = value * scale
+        if mode == SQUARES:
+            amount = (value - centres[r, c]) * scale
+            amount *= amount
+        whole = np.int64(amount)
+        sums[r, c, 0] += whole
+        sums[r, c, 1] += np.int64((amount - whole) * FINE)
+    counts[r, c] += 1
+
+
+@loop
+def summarise_places(
+    xs: Floats,
+    ys: Floats,
+    words: Words,
+    strips: Strips,
+    amounts: Amounts,
+    counts: NDArray[np.uint32],
+    sums: Places,
+    extremes: NDArray[np.float64],
+) -> None:
+    """Like `runs.count_places` for the values of a column, with `counts` (rows, width).
+
+    `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from the
+    centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
+    to the same in any order. `extremes` (rows, width) is the least or the most so far.
+    """
+    bounds, spans, window, category, first, last, reach, starts, ends, columns, above, begins, top, height = strips
+    values, codes, table, _, _, _, gaps, exactly, _, _, _, centres, scale, mode = amounts
+    every = words.shape[0] == 0
+    width = counts.shape[1]
+    groups = bounds.shape[1] - 1
+    origin = bounds[first, 0]
+    coded, none = table.shape[0] > 0, above[:0]
+    in_runs = mode == SUMS and not (coded and not exactly)
+    meant = np.empty(0, np.uint64)
+    for s in range(first, last):
+        _, row, bottom = seen(spans[s], window, height)
+        if row < 0:
+            continue
+        begin = begins[s - first]
+        size = (bounds[s, groups] - bounds[s, 0] + 63) >> 6
+        if meant.shape[0] < size:
+            meant = np.empty(2 * size, np.uint64)
+        for g in range(groups):
+            if category[g] < 0 or bounds[s, g] == bounds[s, g + 1]:
+                continue
+            run, stop_run = starts[(s - first) * groups + g], starts[(s - first) * groups + g + 1]
+            by_run = run < stop_run
+            place, stop = reach[(s - first) * groups + g]
+            if by_run and in_runs:
+                strip = bounds[s, 0]
+                here = words if every else words[(strip - origin) >> 6 :]
+                start, end = (place - strip) >> 6, (stop - strip + 63) >> 6
+                as_it_is = not every and not gaps and bottom == row
+                for r in range(bottom - row + 1):
+                    nearer = above[begin + (r - 1) * size :] if r > 0 else none
+                    beyond = above[begin + r * size :] if row + r < bottom else none
+                    if not as_it_is:
+                        places_meant(here, nearer, beyond, strip - origin, amounts, start, end, meant)
+                    add_runs(
+                        here if as_it_is else meant, place - strip, ends[run:stop_run], columns[run:stop_run], strip,
+                        strip - origin, amounts,
+                        counts[row + r - top], sums[row + r - top],
+                    )  # fmt: skip
+                continue
+            for base in range((place - origin) & ~63, stop - origin, 64):
+                word = word_of(words, base, place - origin, stop - origin)
+                while word != NONE:
+                    i: Any = origin + base + np.int64(lowest(word))
+                    word &= word - ONE
+                    value = table[codes[i - origin]] if coded else np.float64(values[i - origin])
+                    if value != value:
+                        continue
+                    if by_run:
+                        while np.int64(ends[run]) <= i:
+                            run += 1
+                        r, c = row - top, int(np.int64(columns[run]))
+                        for k in range(bottom - row):
+                            beyond_it = above[begin + k * size + ((i - bounds[s, 0]) >> 6)]
+                            r += int((beyond_it >> np.uint64(i & 63)) & ONE)
+                    else:
+                        y = np.float64(ys[i])
+                        if not (window[2] <= y <= window[3]):
+                            continue
+                        r = pixel(y, window[2], window[3], height) - top
+                        c = pixel(np.float64(xs[i]), window[0], window[1], width)
+                    take_value(value, mode, scale, r, c, centres, counts, sums, extremes)
+
+
+@loop
+def means_of(counts: NDArray[np.uint32], sums: Places, scale: float, out: NDArray[np.float64]) -> bool:
+    """Write the mean of each pixel to `out`, NaN where nothing is; False where a sum has more than whole units."""
+    for r in range(counts.shape[0]):
+        for c in range(counts.shape[1]):
+            if sums[r, c, 1] != 0:
+                return False
+            # As Datashader does: the sum as a double, then divided.
+            out[r, c] = np.float64(sums[r, c, 0]) / scale / counts[r, c] if counts[r, c] else np.nan
+    return True
