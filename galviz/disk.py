@@ -7,11 +7,15 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from galviz.errors import GalvizError
 
@@ -89,6 +93,21 @@ def sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def unnamed(folder: Path, dtype: np.dtype[Any], size: int) -> NDArray[Any]:
+    """An array in a file without a name in `folder`, mapped; the file is gone when nobody uses the array any more.
+
+    Raises OSError, also when there is no room: writing on a mapped file where there is none would end the process.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size * dtype.itemsize)
+        else:
+            for _ in range(0, size * dtype.itemsize, _PIECE):
+                file.write(bytes(_PIECE))
+            file.flush()
+        return np.memmap(file, dtype, "r+", shape=(size,))
 
 
 def discard(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The values of a column in the order of a sorted plane, for means and other statistics.
 
-A plane has copies of the usual columns. Any other is read once in row order, kept while it is in use, and picked from
-place by place.
+A plane has copies of the usual columns. Any other is read once and put in the order of every plane, in files that are
+gone when the server is; without room for these it is kept in row order and picked from place by place.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from galviz.catalogue import Catalogue
+from galviz.disk import unnamed
 from galviz.index import Index, Plane
 from galviz.kernels import sums
 from galviz.scan import rows_of
 from galviz.work import Stop, at_once, never
 
-ROW_BYTES = 512 << 20
+ROW_BYTES, DISK_BYTES = 512 << 20, 4 << 30  # of columns in row order, and of those in the order of planes
+COPIED_ROWS = 1 << 22  # rows from which a column is put in the order of planes
 # Magnitudes of values that sums and sums of squares can be scaled for.
 SMALLEST, LARGEST = 1e-100, 1e100
 _NO_TABLE = np.zeros(0)
@@ -115,55 +117,80 @@ def _is_whole(values: NDArray[Any], scale: float) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """A column in row order."""
+class _Column:
+    """A column that no plane has a copy of: in the order of each plane if the disk has room for that, else of rows."""
 
-    values: NDArray[Any]
+    rows: NDArray[Any]
+    planes: tuple[NDArray[Any], ...]
     low: float
     high: float
     gaps: bool
     wholes: dict[float, bool]
 
+    @property
+    def bytes_on_disk(self) -> int:
+        return sum(values.nbytes for values in self.planes)
 
-_rows: LRUCache[tuple[str, str], _Rows] = LRUCache(ROW_BYTES, getsizeof=lambda rows: rows.values.nbytes)
+
+_in_memory: LRUCache[tuple[str, str], _Column] = LRUCache(ROW_BYTES, getsizeof=lambda column: column.rows.nbytes)
+_on_disk: LRUCache[tuple[str, str], _Column] = LRUCache(DISK_BYTES, getsizeof=lambda column: column.bytes_on_disk)
 _lock, _reading = threading.Lock(), threading.Lock()
 
 
 def _loose(catalogue: Catalogue, index: Index, plane: Plane, name: str, stop: Stop) -> Values:
-    rows = _in_rows(catalogue, index, name, stop)
+    column = _column(catalogue, index, name, stop)
 
     def pick(start: int, end: int) -> NDArray[Any]:
+        if column.planes:
+            return column.planes[plane.number][start:end]
         places = index.row[start:end] if plane.home is None else index.row.take(plane.home[start:end], mode="clip")
-        picked = rows.values.take(places, mode="clip")  # padding is picked too, and never looked at
+        picked = column.rows.take(places, mode="clip")  # padding is picked too, and never looked at
         picked.flags.writeable = False
         return picked
 
     def whole(scale: float) -> bool:
-        if scale not in rows.wholes:
-            rows.wholes[scale] = _is_whole(rows.values, scale)
-        return rows.wholes[scale]
+        if scale not in column.wholes:
+            column.wholes[scale] = _is_whole(column.rows, scale)
+        return column.wholes[scale]
 
-    return Values(rows.low, rows.high, rows.gaps, _NO_TABLE, pick, whole, rows.values.dtype == np.float32)
+    is_single = column.rows.dtype == np.float32
+    return Values(column.low, column.high, column.gaps, _NO_TABLE, pick, whole, is_single)
 
 
-def _in_rows(catalogue: Catalogue, index: Index, name: str, stop: Stop) -> _Rows:
+def _column(catalogue: Catalogue, index: Index, name: str, stop: Stop) -> _Column:
     key = (index.identity, name)
     with _reading:  # one column is read at a time, and by one of those who ask for it
         with _lock:
-            known = _rows.get(key)
+            known = _on_disk.get(key) or _in_memory.get(key)
         if known is None:
-            known = _read(catalogue, name, stop)
+            known = _read(catalogue, index, name, stop)
+            cache = _on_disk if known.planes else _in_memory
             with _lock:
-                if known.values.nbytes <= _rows.maxsize:
-                    _rows[key] = known
+                if cache.getsizeof(known) <= cache.maxsize:
+                    cache[key] = known
     return known
 
 
-def _read(catalogue: Catalogue, name: str, stop: Stop) -> _Rows:
+def _read(catalogue: Catalogue, index: Index, name: str, stop: Stop) -> _Column:
     dtype = np.dtype(catalogue.manifest.columns[name].dtype)
     exact = dtype.kind == "f" or dtype.itemsize < 4
     values = np.empty(catalogue.rows, np.float32 if exact else np.float64)
     for start, block in rows_of(catalogue, [name], stop):
         values[start : start + len(block)] = block.codes(name)
     values.flags.writeable = False
-    return _Rows(values, *_ends(values), bool(np.isnan(values).any()), {})
+    planes = _in_planes(index, values, stop) if catalogue.rows >= COPIED_ROWS else ()
+    return _Column(planes[0] if planes else values, planes, *_ends(values), bool(np.isnan(values).any()), {})
+
+
+def _in_planes(index: Index, rows: NDArray[Any], stop: Stop) -> tuple[NDArray[Any], ...]:
+    """The values in the order of each plane, on the disk; nothing where there is no room for them."""
+    try:
+        made = tuple(unnamed(index.path, rows.dtype, plane.size) for plane in index.planes)
+    except OSError:
+        return ()
+    for plane, out in zip(index.planes, made, strict=True):
+        source, places = (rows, index.row) if plane.home is None else (made[0], plane.home)
+        edges = np.linspace(0, plane.size, 33).astype(int).tolist()
+        at_once([partial(sums.pick, source, places, *piece, out) for piece in pairwise(edges)], stop)
+        out.flags.writeable = False
+    return made

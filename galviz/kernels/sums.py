@@ -90,6 +90,13 @@ def is_exact(values: Floats, scale: float, first: int, last: int) -> bool:
 
 
 @loop
+def pick(values: NDArray[Any], places: NDArray[np.uint32], first: int, last: int, out: NDArray[Any]) -> None:
+    """Set out[first:last] to the values at places[first:last], or to some value where that is beyond their end."""
+    for i in range(first, last):
+        out[i] = values[min(np.int64(places[i]), values.shape[0] - 1)]
+
+
+@loop
 def places_meant(
     words: Words, nearer: Words, beyond: Words, first: int, amounts: Amounts, start: int, stop: int, out: Words
 ) -> None:
