@@ -27,8 +27,6 @@ from benchmarks.scenarios import CLASS, COLUMNS
 from galviz.catalogue import Catalogue, blocks
 from galviz.clauses import Box, OneOf, Polygon, Range
 from galviz.draw import Request, Viewport, draw_many
-from galviz.index import open_index
-from galviz.marks import reserve
 from galviz.selection import Selection
 
 THREADS = 2
@@ -56,7 +54,6 @@ class Galviz:
     def __init__(self, catalogue: Catalogue, *, exact: bool) -> None:
         self.name = "galviz exact" if exact else "galviz first"
         self._catalogue, self._exact = catalogue, exact
-        reserve(open_index(catalogue))  # as the server does when it starts
 
     def draw(self, requests: Sequence[Request]) -> list[Any]:
         return draw_many(self._catalogue, requests, exact=self._exact)

@@ -33,7 +33,6 @@ from galviz.draw import Viewport, column_range, never
 from galviz.errors import GalvizError
 from galviz.export import EXPORTERS, export
 from galviz.index import open_index
-from galviz.marks import reserve
 from galviz.selection import Box, Polygon, Range, Selection
 
 log = logging.getLogger("galviz")
@@ -65,7 +64,6 @@ class Readiness:
 def _draw_once(settings: Settings) -> None:
     """What a session begins with, in full; then everything else that a page can ask for, in a corner of each plane."""
     catalogue = open_catalogue(settings.catalogue)
-    reserve(open_index(catalogue))
     views = [
         (name, Viewport(plane.x, plane.y, column_range(catalogue, plane.x), column_range(catalogue, plane.y)))
         for name, plane in default_planes(catalogue.manifest).items()

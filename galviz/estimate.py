@@ -21,6 +21,7 @@ from galviz.kernels import runs
 from galviz.requests import Request, Viewport
 from galviz.scan import Block
 from galviz.selection import Clause, Mask, OneOf, Selection
+from galviz.spare import full
 
 MASK_BYTES = 64 << 20
 PLACE_BYTES = 128 << 20
@@ -105,8 +106,7 @@ def draw(catalogue: Catalogue, index: Index, plane: Plane, request: Request) -> 
     depth = len(catalogue.manifest.classes) if request.by else 1
     places, cells = _places(index, plane, request.view, request.by, depth)
     if request.statistic in ("count", "by"):
-        counts = np.zeros((height, width, depth), np.float32)
-        squared = np.zeros_like(counts)
+        counts, squared = (full((height, width, depth), 0, np.float32) for _ in range(2))
         # Sources that the sample does not show may be anywhere in their cell, of any class.
         floor = sample.floor if _is_own(plane, request.view) else np.full_like(sample.floor, sample.floor.mean())
         field = np.repeat(floor[:, :, None] / depth, depth, axis=2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from cachetools import LRUCache, cached
 from cachetools.keys import hashkey
 from numpy.typing import NDArray
 
+from galviz import spare
 from galviz.catalogue import Catalogue, open_catalogue
 from galviz.errors import StaleIndexError
 from galviz.index import Index, Plane, open_index
@@ -31,6 +32,7 @@ from galviz.work import THREADS, Stop, at_once, finished, handed_out, never
 
 RUN_BYTES = 384 << 20
 QUICK_ROWS = 1 << 24
+LARGE = 1 << 24  # rows from which it pays to have memory at hand
 LEAST_PIECE, MOST_PIECE = 1 << 17, 1 << 22  # rows that one thread draws at a time
 FEW = 2 / 3  # the share of the words of some strips up to which no others are filled in
 FAN_IN = 8  # pieces that one worker adds up
@@ -63,9 +65,9 @@ def blank(top: int, height: int, width: int, depth: int, mode: int) -> Piece:
     sums, extremes = mode in (SUMS, SQUARES), mode in (LEAST, MOST)
     return Piece(
         top,
-        np.zeros((height, width, depth), np.uint32),
-        np.zeros((height, width if sums else 0, 2), np.int64),
-        np.full((height, width if extremes else 0), np.nan),
+        spare.full((height, width, depth), 0, np.uint32),
+        spare.full((height, width if sums else 0, 2), 0, np.int64),
+        spare.full((height, width if extremes else 0), np.nan, np.float64),
         mode,
     )
 
@@ -123,6 +125,8 @@ def draw(
 
     `client` is a `distributed.Client` whose workers see the same files. Raises Cancelled when `stop` says so.
     """
+    if client is None and index.rows >= LARGE:
+        _have_memory_at_hand()
     jobs = [Job(catalogue, index, request, stop, here=client is None) for request in requests]
     while open_jobs := [job for job in jobs if not job.is_done]:
         if client is None:
@@ -132,6 +136,12 @@ def draw(
         for job in open_jobs:
             job.next_pass()
     return at_once([job.result for job in jobs], stop)
+
+
+@cache
+def _have_memory_at_hand() -> None:
+    """Take memory for masks and pictures from the system, while the first picture is drawn."""
+    threading.Thread(target=spare.reserve, name="memory", daemon=True).start()
 
 
 def _work_on_cluster(catalogue: Catalogue, jobs: list[Job], stop: Stop, client: Any) -> None:
@@ -322,7 +332,7 @@ class Job:
             return counts[:, :, 0]
         if self.mode in (LEAST, MOST):
             return self.total.extremes
-        out = np.full(counts.shape[:2], np.nan)
+        out = spare.full(counts.shape[:2], np.nan, np.float64)
         if self.mode == SUMS and means_of(counts[:, :, 0], self.total.sums, self._scale(), out):
             return out
         # As Datashader does: the sum as a double, then divided.

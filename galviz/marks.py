@@ -17,7 +17,6 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from galviz import spare
 from galviz.catalogue import Catalogue
 from galviz.conditions import Condition, Draft, conditions_of, hold, scratch
 from galviz.index import Index, Plane
@@ -183,13 +182,6 @@ def marks_of(catalogue: Catalogue, index: Index, plane: Plane, clauses: Collecti
         if marks.nbytes <= _cache.maxsize:
             _cache[key] = marks
         return marks
-
-
-def reserve(index: Index) -> None:
-    """Have memory at hand for the masks of the first pictures, so that they are drawn as quickly as the later ones."""
-    if index.planes:
-        words = index.planes[0].size // WORD
-        spare.reserve(words, MASK_BYTES // max(1, 8 * words))
 
 
 def prepare(catalogue: Catalogue, index: Index, plane: Plane, clauses: Iterable[Clause], stop: Stop) -> list[Marks]:
