@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from galviz import exact, marks, tally
+from galviz import coarse, exact, marks, tally, values
 from galviz.catalogue import Catalogue, CatalogueWriter, open_catalogue
 from galviz.draw import Request, Viewport, draw_many, never, selected
 from galviz.index import build_index, layout, open_index
@@ -128,6 +128,8 @@ def cut_small(rows: int, strips: int = 64, *, loose: bool = True) -> Iterator[No
         stack.enter_context(patch.object(layout, "STRIP_ROWS", max(1, rows // strips)))
         few = max(500, rows // 4)
         stack.enter_context(patch.multiple(exact, LEAST_PIECE=few, MOST_PIECE=few))
+        stack.enter_context(patch.object(coarse, "LEAST_ROWS", 1))
+        stack.enter_context(patch.object(values, "COPIED_ROWS", 1))
         for module in (tally, marks):
             stack.enter_context(patch.object(module, "chunks", partial(marks.chunks, rows=few)))
         if not loose:
