@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +28,7 @@ from galviz.disk import room, whole
 from galviz.errors import GalvizError
 from galviz.export.hats import replace_hats, write_hats
 from galviz.export.sheet import Sheet, schema_of, table_of
+from galviz.export.votable import described, write_votable
 from galviz.manifest import Column
 from galviz.progress import Progress, silent
 from galviz.selection import Selection
@@ -160,8 +160,8 @@ def _ecsv_type(column: Column) -> str:
 
 
 def write_parquet(sheet: Sheet, file: BinaryIO) -> None:
-    """Parquet with page checksums; the provenance is the metadata of the file, units and UCDs that of the columns."""
-    schema = schema_of(sheet)
+    """Parquet with page checksums, described twice: in metadata of file and columns, and as VOParquet."""
+    schema = described(schema_of(sheet), sheet)
     with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
         for chunk in sheet.chunks:
             writer.write_table(table_of(chunk, schema))
@@ -232,55 +232,6 @@ def _fits_values(column: Column, values: NDArray[Any]) -> NDArray[Any]:
     if column.kind == "class":
         return values.astype(str).astype("S")
     return np.where(values, b"T", b"F") if values.dtype.kind == "b" else values
-
-
-_VOTABLE_TYPES = {
-    "b1": "boolean",
-    "i1": "short",
-    "i2": "short",
-    "i4": "int",
-    "i8": "long",
-    "f4": "float",
-    "f8": "double",
-}
-
-
-def write_votable(sheet: Sheet, file: BinaryIO) -> None:
-    """VOTable 1.4 with TABLEDATA; the provenance stands in INFO elements."""
-    file.write(
-        b'<?xml version="1.0" encoding="UTF-8"?>\n'
-        b'<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n<RESOURCE type="results">\n'
-    )
-    for key, value in sheet.provenance.items():
-        file.write(f"<INFO name={quoteattr(key)} value={quoteattr(value)}/>\n".encode())
-    file.write(f'<TABLE name="sources" nrows="{sheet.rows}">\n'.encode())
-    for column in sheet.columns:
-        file.write(_field(column).encode())
-    file.write(b"<DATA><TABLEDATA>\n")
-    for chunk in sheet.chunks:
-        cells = [_cells(chunk[column.name]) for column in sheet.columns]
-        rows = ("</TD><TD>".join(row) for row in zip(*cells, strict=True))
-        file.write("".join(f"<TR><TD>{row}</TD></TR>\n" for row in rows).encode())
-    file.write(b"</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
-
-
-def _field(column: Column) -> str:
-    kind = 'datatype="char" arraysize="*"'
-    if column.kind != "class":
-        kind = f'datatype="{_VOTABLE_TYPES[np.dtype(column.dtype).str[1:]]}"'
-    unit = f" unit={quoteattr(column.unit)}" if column.unit else ""
-    ucd = f" ucd={quoteattr(column.ucd)}" if column.ucd else ""
-    words = f"<DESCRIPTION>{escape(column.description)}</DESCRIPTION>" if column.description else ""
-    return f"<FIELD name={quoteattr(column.name)} {kind}{unit}{ucd}>{words}</FIELD>\n"
-
-
-def _cells(values: NDArray[Any]) -> list[str]:
-    """Values as text of the shortest form that reads back equal; a missing number is empty."""
-    if values.dtype.kind == "f":
-        return ["" if value != value else str(value) for value in values]
-    if values.dtype.kind == "b":
-        return ["T" if value else "F" for value in values]
-    return [escape(str(value)) for value in values.tolist()]
 
 
 EXPORTERS: dict[str, Callable[[Sheet, BinaryIO], None]] = {

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from galviz.catalogue import MANIFEST, write_text
 from galviz.errors import GalvizError
 from galviz.export.sheet import Sheet, schema_of, table_of
+from galviz.export.votable import described
 from galviz.healpix import NOWHERE, ORDER, healpix
 from galviz.manifest import Column, Group, Manifest, Part, stamp
 
@@ -34,6 +35,7 @@ DEEPEST = 9
 INDEX = f"_healpix_{ORDER}"
 PROPERTIES = "hats.properties"
 _GROUP = 100_000  # rows of a row group
+_PLACE = Column(INDEX, "int64", "other", "", "pos.healpix", f"HEALPix pixel of order {ORDER}, nested")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def write_hats(sheet: Sheet, folder: Path) -> None:
     if sheet.rows == 0:
         raise GalvizError("HATS has no place for a selection without sources; select some.")
     fields = [pa.field(INDEX, pa.int64()), *schema_of(sheet)]
-    schema = pa.schema(fields, metadata=sheet.provenance)
+    schema = described(pa.schema(fields, metadata=sheet.provenance), sheet, (_PLACE,))
     waiting = folder / ".waiting"
     counts = _sort_chunks(sheet, (east.name, north.name), schema, waiting)
     tiles = tile(counts, ROWS)

@@ -18,43 +18,55 @@ from galviz.ingest.readers.values import first_line
 def open_ecsv(path: Path, head: bytes) -> ForeignTable:
     """Open an ECSV file whose first bytes are `head`; raises IngestError where its header is damaged."""
     comments, line, skipped, start = header_line(path, head)
-    header = _yaml(path, [comment[1:] for comment in comments[1:]])
+    header = read_yaml(path, [comment[1:] for comment in comments[1:]])
     delimiter = header.get("delimiter", " ")
     if delimiter not in (" ", ","):
         raise IngestError(f"The header of {path} asks for the delimiter {delimiter!r}; ECSV has a blank or a comma.")
-    described = _described(path, header)
+    entries = described(path, header)
     names = split_names(path, line, delimiter)
-    if names != tuple(described):
+    if names != tuple(entries):
         raise IngestError(f"The header of {path} describes other columns than the line of names; make the file again.")
-    columns = {name: _note(entry) for name, entry in described.items()}
-    flags = frozenset(name for name, entry in described.items() if entry.get("datatype") == "bool")
-    meta = header.get("meta")
-    simulated = isinstance(meta, Mapping) and str(meta.get("simulated")).lower() in ("yes", "true")
+    columns = {name: note_of(entry) for name, entry in entries.items()}
+    flags = frozenset(name for name, entry in entries.items() if entry.get("datatype") == "bool")
     newline = head[:start].endswith(b"\n") or start == len(head)
-    return text_table(Layout(path, names, delimiter, skipped, start, newline, columns, flags, simulated))
+    return text_table(Layout(path, names, delimiter, skipped, start, newline, columns, flags, says_simulated(header)))
 
 
-def _yaml(path: Path, lines: list[str]) -> dict[str, Any]:
+def read_yaml(path: Path, lines: list[str]) -> dict[str, Any]:
+    """The YAML that astropy puts before a table; raises IngestError where it is damaged."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what astropy says of a key that stands twice
             header = get_header_from_yaml(lines)
     except YamlParseError as error:
         reason = first_line(error.__cause__ or error)
-        raise IngestError(f"Cannot read the header of {path} as ECSV: {reason}; mend or make it again.") from error
+        raise IngestError(f"Cannot read the header of {path} as YAML: {reason}; mend or make it again.") from error
     if not isinstance(header, dict):
         raise IngestError(f"The header of {path} is not that of ECSV; make the file again.")
     return header
 
 
-def _described(path: Path, header: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def meta_of(header: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What such a header says of the table as a whole."""
+    meta = header.get("meta")
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def says_simulated(header: Mapping[str, Any]) -> bool:
+    """Whether such a header says that its sources are simulated."""
+    return str(meta_of(header).get("simulated")).lower() in ("yes", "true")
+
+
+def described(path: Path, header: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What such a header says of each column; raises IngestError where it says nothing."""
     entries = header.get("datatype")
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) and "name" in entry for entry in entries):
         raise IngestError(f"The header of {path} describes no columns; make the file again.")
     return {str(entry["name"]): entry for entry in entries}
 
 
-def _note(entry: Mapping[str, Any]) -> ColumnNote:
+def note_of(entry: Mapping[str, Any]) -> ColumnNote:
+    """What such a header says of one column."""
     meta = entry.get("meta")
     ucd = meta.get("ucd", "") if isinstance(meta, Mapping) else ""
     return ColumnNote(str(entry.get("unit") or ""), str(ucd or ""), str(entry.get("description") or ""))

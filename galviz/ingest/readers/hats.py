@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from galviz.errors import IngestError
-from galviz.ingest.readers.parquet import notes_of, parquet_chunks, read_footer
+from galviz.ingest.readers.described import Description, description_of
+from galviz.ingest.readers.parquet import parquet_chunks, read_footer
 from galviz.ingest.readers.streams import HEAD
 from galviz.ingest.readers.table import Chunk, ForeignTable, Kinds
 from galviz.ingest.readers.values import first_line
@@ -47,21 +49,29 @@ def open_hats(path: Path) -> ForeignTable:
     leaves = sorted(_leaves(root), key=lambda leaf: (leaf.place, leaf.order, leaf.path))
     _check(root, properties, leaves)
     _, schema = read_footer(leaves[0].path)
-    names = tuple(name for name in schema.names if name not in _OWN)
-    simulated = (schema.metadata or {}).get(b"simulated") in (b"yes", b"true")
+    description = _description(root, leaves[0].path, schema)
+    names = tuple(name for name in schema.names if name not in (*_OWN, *description.masks.values()))
     rows = sum(leaf.rows for leaf in leaves)
     files = tuple(leaf.path for leaf in leaves)
     return ForeignTable(
         path,
         names,
-        lambda kinds: _chunks(leaves, kinds),
+        lambda kinds: _chunks(leaves, kinds, description),
         rows,
-        simulated,
-        notes_of(schema),
+        description.simulated,
+        description.notes,
         files,
         len(leaves),
-        lambda kinds, number: _leaf_chunks(leaves[number], kinds),
+        lambda kinds, number: _leaf_chunks(leaves[number], kinds, description),
     )
+
+
+def _description(root: Path, leaf: Path, schema: Any) -> Description:
+    """What the first leaf says, and the schema of all of them, where hats puts the header of VOParquet."""
+    description, common = description_of(leaf, schema), root / "dataset" / "_common_metadata"
+    if not common.is_file():
+        return description
+    return description.completed(description_of(common, read_footer(common)[1]))
 
 
 def _main_catalogue(path: Path) -> Path:
@@ -124,16 +134,16 @@ def _listed(root: Path) -> set[tuple[int, int]]:
         raise IngestError(f"Cannot read {path}: {first_line(error)}; fetch the catalogue again.") from error
 
 
-def _chunks(leaves: list[_Leaf], kinds: Kinds) -> Iterator[Chunk]:
+def _chunks(leaves: list[_Leaf], kinds: Kinds, description: Description) -> Iterator[Chunk]:
     done, total = 0, max(sum(leaf.rows for leaf in leaves), 1)
     for leaf in leaves:
-        for columns, fraction in _leaf_chunks(leaf, kinds):
+        for columns, fraction in _leaf_chunks(leaf, kinds, description):
             yield columns, (done + fraction * leaf.rows) / total
         done += leaf.rows
 
 
-def _leaf_chunks(leaf: _Leaf, kinds: Kinds) -> Iterator[Chunk]:
+def _leaf_chunks(leaf: _Leaf, kinds: Kinds, description: Description) -> Iterator[Chunk]:
     lacking = set(kinds) - set(read_footer(leaf.path)[1].names)
     if lacking:
         raise IngestError(f"{leaf.path} lacks the column {min(lacking)} of the first file; fetch it again.")
-    return parquet_chunks(leaf.path, kinds)
+    return parquet_chunks(leaf.path, kinds, description)

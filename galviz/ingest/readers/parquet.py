@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from galviz.errors import IngestError
 from galviz.ingest.readers import table
-from galviz.ingest.readers.table import Chunk, ColumnNote, ForeignTable, Kinds
+from galviz.ingest.readers.described import Description, description_of
+from galviz.ingest.readers.table import NOTHING, Chunk, ForeignTable, Kinds
 from galviz.ingest.readers.values import first_line, from_arrow
 
 _ERRORS = (OSError, EOFError, ValueError, pa.ArrowException)  # ArrowInvalid is a ValueError, with one more face
@@ -29,15 +31,16 @@ def open_parquet(path: Path) -> ForeignTable:
     """Open a Parquet file; raises IngestError where its footer is damaged or does not fit the file."""
     metadata, schema = read_footer(path)
     stretches = _row_groups(metadata)
+    description = description_of(path, schema)
     return ForeignTable(
         path,
-        tuple(schema.names),
-        lambda kinds: parquet_chunks(path, kinds),
+        tuple(name for name in schema.names if name not in description.masks.values()),
+        lambda kinds: parquet_chunks(path, kinds, description),
         metadata.num_rows,
-        (schema.metadata or {}).get(b"simulated") in (b"yes", b"true"),
-        notes_of(schema),
+        description.simulated,
+        description.notes,
         stretches=len(stretches),
-        stretch=lambda kinds, number: parquet_chunks(path, kinds, stretches[number]),
+        stretch=lambda kinds, number: parquet_chunks(path, kinds, description, stretches[number]),
     )
 
 
@@ -70,27 +73,44 @@ def _check(path: Path, metadata: Any) -> None:
         raise IngestError(f"{path} holds {sum(rows):,} rows and says {metadata.num_rows:,}; fetch or make it again.")
 
 
-def notes_of(schema: Any) -> dict[str, ColumnNote]:
-    """What the fields of an Arrow schema say of their columns."""
-    notes = {}
-    for entry in schema:
-        words = {key: (entry.metadata or {}).get(key.encode(), b"") for key in ("unit", "ucd", "description")}
-        if any(words.values()):
-            notes[entry.name] = ColumnNote(**{key: value.decode("utf-8", "replace") for key, value in words.items()})
-    return notes
-
-
-def parquet_chunks(path: Path, kinds: Kinds, groups: range | None = None) -> Iterator[Chunk]:
+def parquet_chunks(path: Path, kinds: Kinds, description: Description, groups: range | None = None) -> Iterator[Chunk]:
     """The wanted columns of all row groups, or of some, in chunks; page checksums are verified where there are some."""
     done = 0
+    masks = [mask for name, mask in description.masks.items() if name in kinds]
+    names = list(dict.fromkeys((*kinds, *masks)))
     try:
         with pq.ParquetFile(path, **_OPTIONS) as file:
             chosen = range(file.metadata.num_row_groups) if groups is None else groups
             total = sum(file.metadata.row_group(group).num_rows for group in chosen)
-            for batch in file.iter_batches(batch_size=table.ROWS, row_groups=list(chosen), columns=list(kinds)):
+            for batch in file.iter_batches(batch_size=table.ROWS, row_groups=list(chosen), columns=names):
                 done += batch.num_rows
-                yield from_arrow(path, batch, kinds), done / max(total, 1)
+                yield from_arrow(path, _with_gaps(batch, kinds, description), kinds), done / max(total, 1)
     except _ERRORS as error:
         raise IngestError(f"Cannot read {path} as Parquet: {first_line(error)}; fetch or make it again.") from error
     if done != total:
         raise IngestError(f"{path} ends after {done:,} of {total:,} rows; fetch or make it again.")
+
+
+def _with_gaps(batch: Any, kinds: Kinds, description: Description) -> Any:
+    """The rows with null where a mask, or the value that stands for a missing one, says that there is none."""
+    for name in kinds:
+        values = batch.column(name)
+        gaps = _gaps(values, description.notes.get(name, NOTHING).null)
+        if mask := description.masks.get(name):
+            gaps = batch.column(mask).cast(pa.bool_()).fill_null(False)
+        if gaps is not None:
+            place = batch.schema.get_field_index(name)
+            batch = batch.set_column(place, name, pc.if_else(gaps, pa.scalar(None, values.type), values))
+    return batch
+
+
+def _gaps(values: Any, null: str) -> Any:
+    """Where whole numbers or texts equal the one that stands for a missing value; None where there is no such."""
+    whole = pa.types.is_integer(values.type)
+    if not null or not (whole or pa.types.is_string(values.type)):
+        return None
+    try:
+        wanted = pa.scalar(int(null) if whole else null, values.type)
+    except (ValueError, OverflowError):
+        return None
+    return pc.equal(values, wanted).fill_null(False)
