@@ -12,8 +12,10 @@ from dashboard.funnel import SHOWN, funnel_html
 from dashboard.state import Session, Settings
 from galviz import __version__
 from galviz.catalogue import Catalogue
+from galviz.ingest import SURVEY_TEXT
 from galviz.manifest import Column, Group
 
+_TOLD = (*SHOWN, SURVEY_TEXT)  # of a provenance, in the funnel or by `galviz survey`
 PAPER = (
     "Clarke, A. O., Scaife, A. M. M., Greenhalgh, R. & Griguta, V. 2020, “Identifying galaxies, quasars, and stars "
     "with machine learning: A new catalogue of classifications for 111 million SDSS sources without spectra”, "
@@ -128,7 +130,7 @@ def _column_row(column: Column) -> str:
 def _making_card(catalogue: Catalogue) -> str:
     parts = [
         f"<h3>{style.escape(_group_title(group))}</h3>"
-        + provenance_html({key: value for key, value in group.provenance.items() if key not in SHOWN})
+        + provenance_html({key: value for key, value in group.provenance.items() if key not in _TOLD})
         for group in catalogue.manifest.groups
     ]
     return _card("How it was made", "".join(parts))

@@ -16,7 +16,7 @@ import click
 
 import galviz
 from galviz import classify as classifier
-from galviz.catalogue import open_catalogue, write_text
+from galviz.catalogue import MANIFEST, open_catalogue, write_text
 from galviz.classify import CLASSIFIERS
 from galviz.demo import make_demo
 from galviz.disk import room
@@ -29,7 +29,7 @@ from galviz.fetch import PUBLISHED, download, downloads_of
 from galviz.fetch import fetch as fetch_catalogue
 from galviz.index import build_index, bytes_needed, has_index, is_whole
 from galviz.info import describe, lines
-from galviz.ingest import account
+from galviz.ingest import SURVEY_TEXT, account
 from galviz.ingest import ingest as ingest_files
 from galviz.ingest.proposals import propose
 from galviz.ingest.readers import open_table
@@ -154,19 +154,34 @@ def fetch(
 @click.argument("source", metavar="SOURCE")
 @click.option("--out", type=PathLike, help="The file to write to, such as my.toml. [default: the terminal]")
 @click.option("--overwrite", is_flag=True, help="Replace the file at --out.")
-def survey(source: str, out: Path | None, overwrite: bool) -> None:
+@click.option("--trust-pickle", is_flag=True, help="Read pickles too. A pickle runs code: only of those you trust.")
+def survey(source: str, out: Path | None, overwrite: bool, trust_pickle: bool) -> None:
     """Propose a description of SOURCE, a file of an unknown survey, for `galviz ingest --survey`.
 
-    The name of a survey that is known, instead of a file, gives the description of that one.
+    A catalogue, instead of a file, gives the description that it was ingested with, and the name of a survey that is
+    known gives that of this one.
     """
-    known = SURVEYS.get(source) if not Path(source).exists() else None
-    text = survey_text(known) if known else propose(open_table(Path(source))).text
+    text = describe_source(source, trust_pickle)
     if out is None:
         click.echo(text, nl=False)
         return
     refuse_existing(out, overwrite)
     write_text(out, text)
     click.echo(f"a description of {source} at {out}; read it, mend it and say --survey {out}")
+
+
+def describe_source(source: str, trust_pickle: bool) -> str:
+    """The TOML of a known survey, of a catalogue that was ingested, or the one proposed for a file."""
+    path = Path(source)
+    if source in SURVEYS and not path.exists():
+        return survey_text(SURVEYS[source])
+    if (path / MANIFEST).is_file():
+        manifest = open_catalogue(path).manifest
+        if text := manifest.groups[0].provenance.get(SURVEY_TEXT):
+            return str(text)
+        if path.suffix.lower() not in FOLDERS:
+            raise CatalogueError(f"The catalogue {path} keeps no description of a survey; name the file that it is of.")
+    return propose(open_table(path, trust_pickle=trust_pickle)).text
 
 
 @cli.command()

@@ -341,7 +341,7 @@ def test_a_disk_that_is_too_small(tmp_path: Path, disk: Any, suffix: str, monkey
     monkeypatch.undo()
     source = write(sources(4_000), tmp_path / f"rows{suffix}")
     other = write(sources(9, 4), tmp_path / "other.csv")
-    for size in range(44 << 10, 484 << 10, 44 << 10):
+    for size in range(60 << 10, 480 << 10, 42 << 10):
         place = disk(size)
         old = ingest(other, place / "out", "sdss-wise")
         for target in ("out", "new"):

@@ -152,6 +152,40 @@ def test_survey_prints_one_that_is_known(capsys: pytest.CaptureFixture[str]) -> 
     assert "There is no file sdss-mlx" in refused(capsys, "survey", "sdss-mlx")
 
 
+def test_survey_gives_back_what_a_catalogue_was_ingested_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, description, again = tmp_path / "new.csv", tmp_path / "my.toml", tmp_path / "again.toml"
+    path.write_text("source_id,RAJ2000,DEJ2000,gmag,rmag,depth\n1,10,20,17,16,3\n2,11,21,18,99,4\n")
+    assert main(["survey", str(path), "--out", str(description)]) == 0
+    for out, survey in ((tmp_path / "a", description), (tmp_path / "b", again)):
+        assert main(["ingest", str(path), str(out), "--survey", str(survey)]) == 0
+        assert main(["survey", str(out), "--out", str(again), "--overwrite"]) == 0
+        assert parse_survey(again.read_text()) == parse_survey(description.read_text())
+    made = [gv.open_catalogue(tmp_path / name).manifest.groups[0] for name in "ab"]
+    assert made[0].columns == made[1].columns
+    assert made[0].parts == made[1].parts
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "b"), "--json"]) == 0
+    base = json.loads(capsys.readouterr().out)["groups"]["base"]
+    assert (base["survey text"], base["keep"]) == (again.read_text(), [])
+
+
+def test_survey_of_what_was_not_ingested(sky: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"The catalogue {sky} keeps no description of a survey" in refused(capsys, "survey", sky)
+    gv.export(gv.open_catalogue(sky), "psf_r < 17", tmp_path / "bright.hats")
+    assert main(["survey", str(tmp_path / "bright.hats")]) == 0
+    proposed = parse_survey(capsys.readouterr().out)
+    assert {"objid", "ra", "dec", "psf_r"} <= {column.name for column in proposed.columns}
+
+
+def test_survey_reads_a_pickle_only_when_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources(5).to_pickle(tmp_path / "rows.pkl")
+    assert "say --trust-pickle if you trust its maker" in refused(capsys, "survey", tmp_path / "rows.pkl")
+    assert main(["survey", str(tmp_path / "rows.pkl"), "--trust-pickle"]) == 0
+    assert "psf_u" in {column.name for column in parse_survey(capsys.readouterr().out).columns}
+
+
 def test_ingest_refuses_a_survey_that_it_does_not_know(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(sources(2), tmp_path / "rows.csv")
     sentence = refused(capsys, "ingest", path, tmp_path / "out", "--survey", "kids")

@@ -21,11 +21,11 @@ from galviz.ingest.ledger import account
 from galviz.ingest.matching import find_survey
 from galviz.ingest.readers import open_table
 from galviz.ingest.staging import staged, staging_of
-from galviz.ingest.work import make_catalogue
+from galviz.ingest.work import SURVEY_TEXT, make_catalogue
 from galviz.progress import Progress, silent
 from galviz.surveys import Survey
 
-__all__ = ["account", "ingest"]
+__all__ = ["SURVEY_TEXT", "account", "ingest"]
 
 
 def ingest(

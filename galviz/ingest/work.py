@@ -24,10 +24,12 @@ from galviz.ingest.runs import Facts, Stretch, stretches, write_runs, write_stre
 from galviz.ingest.staging import Stage
 from galviz.manifest import Group, Manifest, Part, new_manifest
 from galviz.progress import Progress
+from galviz.surveys.toml import survey_text
 from galviz.work import mapped
 
 _READ, _RESOLVED = 0.65, 0.7  # of the time is over when all is read, and when duplicates are found; measured
 _PART = "part-"
+SURVEY_TEXT = "survey text"  # the key of the TOML of the survey in the provenance
 
 
 def make_catalogue(job: Job, stage: Stage, progress: Progress, client: Any = None) -> None:
@@ -198,6 +200,8 @@ class _Work:
         return {
             "files": [{"name": Path(facts["path"]).name, "bytes": facts["size"]} for facts in inputs],
             "survey": self._job.survey.name,
+            SURVEY_TEXT: survey_text(self._job.survey),
+            "keep": list(self._job.keep),
             **self._ledger.entries(),
             "columns": list(_columns(self._job, self._ledger)),
             "ignored": {name: reason for plan in made for name, reason in plan.ignored.items()},

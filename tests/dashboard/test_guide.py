@@ -5,7 +5,9 @@ from pathlib import Path
 
 from dashboard.guide import guide_html, guide_tab, provenance_html
 from dashboard.state import Session, Settings
-from galviz.catalogue import Catalogue
+from galviz.catalogue import Catalogue, open_catalogue
+from galviz.ingest import ingest
+from tests.foreign import sources, write
 from tests.samples import write_catalogue
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -25,6 +27,14 @@ def test_everything_from_a_manifest_is_escaped(tmp_path: Path) -> None:
     made = write_catalogue(tmp_path / "evil", title=EVIL, doi=EVIL)
     assert "<img" not in guide_html(made, made)
     assert "<img" not in provenance_html({EVIL: [{EVIL: EVIL}, {"a": [EVIL]}], "b": {EVIL: EVIL}})
+
+
+def test_the_text_of_a_survey_is_not_shown(tmp_path: Path) -> None:
+    made = ingest(write(sources(3), tmp_path / "rows.csv"), tmp_path / "out", "sdss-wise").manifest.groups[0]
+    text = guide_html(open_catalogue(tmp_path / "out"))
+    assert "rows.csv" in text
+    assert "[columns.psf_u]" in made.provenance["survey text"]
+    assert "[columns.psf_u]" not in text
 
 
 def test_provenance_shows_records_as_a_table_and_shortens_digests() -> None:
