@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.coordinates import SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galviz.errors import IngestError
 from galviz.ingest import ingest
+from galviz.ingest.looks import SENTINELS
 from galviz.ingest.matching import make_plan, plain_name
-from galviz.ingest.proposals import SENTINELS, propose
+from galviz.ingest.proposals import propose
 from galviz.ingest.readers import ColumnNote, open_table
 from galviz.manifest import Column
 from galviz.surveys import Source, Survey
 from galviz.surveys.checks import faults
+from galviz.surveys.generic import PLACES
 from galviz.surveys.toml import parse_survey
 from tests.foreign import write
 
@@ -100,7 +103,7 @@ def test_a_header_like_that_of_2mass(tmp_path: Path) -> None:
     sources = described(tmp_path, two_mass())
     assert roles(sources) == {
         "ra": "position", "decl": "position", "j_m": "magnitude", "j_cmsig": "uncertainty", "h_m": "magnitude",
-        "k_m": "magnitude", "cntr": "other", "err_maj": "uncertainty",
+        "k_m": "magnitude", "cntr": "id", "err_maj": "uncertainty",
     }  # fmt: skip
     assert sources["k_m"].sentinels == (99.99,)
     assert {sources[name].column.system for name in ("j_m", "h_m", "k_m")} == {"Vega"}
@@ -176,6 +179,103 @@ def test_positions_that_could_be_radians_are_remarked_on(tmp_path: Path) -> None
     assert 'file_unit = "rad"' in propose(open_table(write(frame, tmp_path / "rows.csv"))).remarks["ra"]
 
 
+@pytest.mark.parametrize(
+    "names", [*PLACES, ("alpha", "delta"), ("ALPHA_J2000", "DELTA_J2000"), ("_RA.icrs", "_DE.icrs")]
+)
+def test_a_position_is_found_by_its_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    frame = pd.DataFrame({"row": 1.5, names[1]: uniform(-90, 90), names[0]: uniform(0, 360)})
+    sources = propose_for(write(frame, tmp_path / "rows.csv")).sources
+    assert [source.column.name for source in sources] == ["ra", "dec", "row"]
+    assert [source.names[0].lower() for source in sources[:2]] == [name.lower() for name in names]
+
+
+def test_a_position_is_a_pair(tmp_path: Path) -> None:
+    frame = pd.DataFrame({
+        "alpha": uniform(0, 2), "dec_corr": uniform(-90, 90), "ra_corr": uniform(0, 360), "s_ra": uniform(0, 360),
+        "s_dec": uniform(-90, 90), "delta": uniform(0, 1),
+    })  # fmt: skip
+    assert [source.names[0] for source in propose_for(write(frame, tmp_path / "rows.csv")).sources[:2]] == [
+        "s_ra", "s_dec"
+    ]  # fmt: skip
+    with pytest.raises(IngestError, match="looks like a right ascension"):
+        propose_for(write(frame[["alpha", "dec_corr"]], tmp_path / "spectral_index.csv"))
+
+
+@pytest.mark.parametrize("names", [("GLON", "GLAT"), ("l", "b"), ("Gal_Lon", "Gal_Lat"), ("x", "y")])
+def test_galactic_coordinates_are_converted(tmp_path: Path, names: tuple[str, str]) -> None:
+    lon, lat = uniform(0, 360), uniform(-90, 90)
+    lat[3] = -999.0
+    path = write(pd.DataFrame({names[0]: lon, names[1]: lat, "Vmag": uniform(9, 15)}), tmp_path / "rows.csv")
+    notes = {"x": ColumnNote("", "pos.galactic.lon"), "y": ColumnNote("", "pos.galactic.lat")}
+    proposal = propose(dataclasses.replace(open_table(path), columns=notes if names[0] == "x" else {}))
+    survey = parse_survey(proposal.text)
+    assert survey == proposal.survey
+    catalogue = ingest(path, tmp_path / "out", survey)
+    columns = catalogue.read_part(0)
+    known = lat != -999.0
+    sky = SkyCoord(lon[known], lat[known], unit="deg", frame="galactic").icrs
+    order = np.argsort(sky.ra.deg)
+    for name, wanted in (("ra", sky.ra.deg), ("dec", sky.dec.deg), ("glon", lon[known]), ("glat", lat[known])):
+        np.testing.assert_allclose(columns[name][np.argsort(columns["ra"])], wanted[order], rtol=1e-12)
+    assert catalogue.manifest.of_role("position")[0].name == "ra"
+
+
+def test_equatorial_coordinates_come_before_galactic_ones(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"GLON": uniform(0, 360), "GLAT": uniform(-90, 90), "s_ra": 1.0, "s_dec": 2.0})
+    assert roles(described(tmp_path, frame))["GLON"] == "other"
+
+
+def test_ucds_of_before_2005(tmp_path: Path) -> None:
+    frame = pd.DataFrame({
+        "a": np.arange(ROWS), "b": uniform(0, 360), "c": uniform(-90, 90), "d": uniform(15, 22), "e": uniform(0, 1),
+        "f": uniform(0, 3), "g": RNG.choice(["M", "K"], ROWS),
+    })  # fmt: skip
+    words = ("ID_MAIN", "POS_EQ_RA_MAIN", "POS_EQ_DEC_MAIN", "PHOT_SDSS_R", "ERROR", "REDSHIFT_HC", "CLASS_OBJECT")
+    notes = {name: ColumnNote("", ucd) for name, ucd in zip(frame, words, strict=True)}
+    table = dataclasses.replace(open_table(write(frame, tmp_path / "rows.csv")), columns=notes)
+    found = {source.names[0]: source.column for source in propose(table).survey.sources}
+    assert {name: column.role for name, column in found.items()} == {
+        "a": "id", "b": "position", "c": "position", "d": "magnitude", "e": "uncertainty", "f": "redshift", "g": "truth"
+    }  # fmt: skip
+    assert found["b"].ucd == "pos.eq.ra;meta.main"
+
+
+# Names of columns in tables of SDSS, AllWISE, SkyMapper, HSC, KiDS, UKIDSS, DES, VizieR and SIMBAD.
+USUAL = {
+    "magnitude": ("psfMag_u", "modelMag_r", "dered_r", "j_m_2mass", "u_psf", "g_petro", "MAG_AUTO_G", "yAperMag3",
+                  "gMeanKronMag", "g_cmodel_mag", "MAG_GAAP_u"),
+    "uncertainty": ("psfMagErr_u", "sigra", "e_gmag", "gMeanPSFMagStd", "w1sigmpro", "g_cmodel_magsigma", "e_u_psf",
+                    "MAGERR_AUTO_G", "j_msig_2mass", "photoz_err68_min"),
+    "redshift": ("zsp", "zph", "z_spec", "photoz_best", "Z_B", "phz_median", "Z_VALUE", "rvz_redshift", "lp_zBEST"),
+    "extinction": ("ext_r", "extinction_r", "EBV_SFD98", "ebmv_sfd", "a_g", "gal_ebv"),
+    "flag": ("ext_flg", "FLAGS_G", "zWarning", "EXTENDED_CLASS_COADD", "mergedClass"),
+    "id": ("cntr", "oid", "COADD_OBJECT_ID", "sourceID"),
+    "other": ("rv_galah", "zone", "zband_exposures", "nobs", "petroRad_r", "b_rad"),
+}  # fmt: skip
+
+
+def values_of(role: str) -> np.ndarray:
+    if role in ("flag", "id"):
+        return np.arange(ROWS)
+    return uniform(14, 22) if role == "magnitude" else uniform(0.01, 0.9)
+
+
+@pytest.mark.parametrize(("role", "name"), [(role, name) for role, names in USUAL.items() for name in names])
+def test_usual_names(tmp_path: Path, role: str, name: str) -> None:
+    frame = pd.DataFrame({"ra": uniform(0, 360), "dec": uniform(-90, 90), name: values_of(role)})
+    column = {source.names[0]: source.column for source in propose_for(write(frame, tmp_path / "r.csv")).sources}[name]
+    assert column.role == role
+    assert column.extinction == ("corrected" if name == "dered_r" else "")
+
+
+def test_a_photometric_redshift_keeps_its_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ra": 1.0, "dec": 2.0, "zph": uniform(0, 3), "zsp": uniform(0, 3), "z_spec": uniform(0, 3)})
+    sources = described(tmp_path, frame)
+    assert {name: sources[name].column.name for name in ("zph", "zsp", "z_spec")} == {
+        "zph": "zph", "zsp": "redshift", "z_spec": "z_spec"
+    }  # fmt: skip
+
+
 def test_a_system_is_named_only_where_the_name_tells(tmp_path: Path) -> None:
     names = {"gmag": "", "w1mpro": "Vega", "psf_g": "AB", "BPmag": "Vega", "mag_z": ""}
     frame = pd.DataFrame({"ra": uniform(0, 360), "dec": uniform(-90, 90), **dict.fromkeys(names, 17.0)})
@@ -200,7 +300,10 @@ def test_a_second_identifier_beyond_2_53_is_not_read(tmp_path: Path) -> None:
     [
         ({"a": [1.0], "b": [2.0]}, "looks like a right ascension .* its columns are a, b; rename"),
         ({"ra": [1.0], "b": [2.0]}, "looks like a declination"),
-        ({"ra": ["12:34:56"], "dec": ["+01:02:03"]}, "looks like a right ascension"),
+        (
+            {"RAJ2000": ["12:34:56"], "dec": ["+01:02:03"]},
+            "The column RAJ2000 of .* holds text such as '12:34:56'; write",
+        ),
         ({"ra": [1e4], "dec": [1.0]}, "looks like a right ascension"),
         ({"ra": [1.0], "dec": [1.0], "Z": [1.0], "z": [17.0]}, "has the columns Z and z; rename or remove"),
     ],

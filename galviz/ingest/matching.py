@@ -161,9 +161,12 @@ def make_plan(table: ForeignTable, survey: Survey, keep: Sequence[str] = ()) -> 
 
 
 def plain_name(name: str) -> str:
-    """A name in lower case, without the type of CasJobs ([objid]:bigint) and the table of a query (sa.objid)."""
+    """A name in lower case, without the type of CasJobs ([objid]:bigint) and the table of a query (sa.objid).
+
+    What VizieR computes begins with an underscore (_RA.icrs) and stays as it is.
+    """
     typed = re.fullmatch(r"\[(.+)\]:\w+(\[\])?", name)
-    return re.sub(r"^\w+\.(?=[A-Za-z_])", "", typed[1] if typed else name).lower()
+    return re.sub(r"^(?!_)\w+\.(?=[A-Za-z_])", "", typed[1] if typed else name).lower()
 
 
 def cleaned_name(name: str) -> str:

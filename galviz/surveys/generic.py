@@ -8,23 +8,33 @@ from galviz.manifest import Column
 from galviz.surveys.columns import POSITION, SKY
 from galviz.surveys.model import Source, Step, Survey
 
-RA_NAMES = (
-    "ra", "raj2000", "_raj2000", "ra_j2000", "ra_icrs", "alpha_j2000", "alphawin_j2000", "ra_deg", "radeg", "target_ra",
-    "ramean", "mean_ra", "ra_mean", "meanra", "ra2000", "right_ascension", "s_ra", "coord_ra",
+# Names of right ascension and declination in lower case, the more usual ones first, as SDSS, VizieR, Gaia, DES, LSST,
+# DESI, Pan-STARRS, SExtractor, ObsCore, NED and SIMBAD write them.
+PLACES = (
+    ("ra", "dec"), ("raj2000", "dej2000"), ("raj2000", "decj2000"), ("_raj2000", "_dej2000"), ("ra_j2000", "dec_j2000"),
+    ("ra_icrs", "de_icrs"), ("ra_icrs", "dec_icrs"), ("_ra.icrs", "_de.icrs"), ("_ra_icrs", "_de_icrs"),
+    ("alpha_j2000", "delta_j2000"), ("alphawin_j2000", "deltawin_j2000"), ("alphapeak_j2000", "deltapeak_j2000"),
+    ("ra_deg", "dec_deg"), ("ra_deg", "de_deg"), ("radeg", "dedeg"), ("radeg", "decdeg"), ("ra_d", "dec_d"),
+    ("ra_degrees", "dec_degrees"), ("ra(deg)", "dec(deg)"), ("ra (deg)", "dec (deg)"), ("ra [deg]", "dec [deg]"),
+    ("target_ra", "target_dec"), ("mean_fiber_ra", "mean_fiber_dec"), ("fiber_ra", "fiber_dec"),
+    ("ramean", "decmean"), ("mean_ra", "mean_dec"), ("ra_mean", "dec_mean"), ("meanra", "meandec"),
+    ("rastack", "decstack"), ("ra2000", "dec2000"), ("ra_2000", "dec_2000"), ("ra", "decl"), ("ra", "de"),
+    ("right_ascension", "declination"), ("right ascension", "declination"), ("rightascension", "declination"),
+    ("s_ra", "s_dec"), ("coord_ra", "coord_dec"), ("ra_corr", "dec_corr"), ("sc_ra", "sc_dec"),
+    ("alpha_sky", "delta_sky"), ("alphawin_sky", "deltawin_sky"), ("alpha_world", "delta_world"),
+    ("x_world", "y_world"), ("_ra", "_de"),
 )  # fmt: skip
-DEC_NAMES = (
-    "dec", "dej2000", "decj2000", "_dej2000", "dec_j2000", "de_icrs", "dec_icrs", "delta_j2000", "deltawin_j2000",
-    "dec_deg", "decdeg", "dedeg", "target_dec", "decl", "decmean", "mean_dec", "dec_mean", "meandec", "dec2000",
-    "declination", "s_dec", "coord_dec",
-)  # fmt: skip
+RA_NAMES, DEC_NAMES = (tuple(dict.fromkeys(pair[side] for pair in PLACES)) for side in (0, 1))
 ID_NAMES = (
     "objid", "source_id", "sourceid", "targetid", "object_id", "objectid", "obj_id", "coadd_object_id",
-    "gaia_source_id", "uniqueid", "id_object",
+    "gaia_source_id", "uniqueid", "id_object", "diaobjectid", "sobject_id", "photo_id", "cntr", "oid", "recno",
 )  # fmt: skip
-# Whole names, in any case: gmag, psfMag_u, phot_g_mean_mag, MAG_AUTO, j_m, w1mpro, r; never an uncertainty of them.
+# Whole names, in any case: gmag, psfMag_u, phot_g_mean_mag, MAG_AUTO, j_m_2mass, u_psf, dered_r, w1mpro, r; never an
+# uncertainty of them.
 MAGNITUDE_NAME = (
-    r"(?!e_|.*(err|unc|sig|flag|limit|snr|_e$))"
-    r"(\w*mag([_\d]\w*)?|w[1-4](mpro)?|[jhk]s?_m|(psf|cmod|cmodel|model|aper)_?[ugrizyjhk]\d?|[ugrijhk]|ks)"
+    r"(?!e_|.*(err|unc|sig|std|flag|flg|limit|snr|_e$))"
+    r"(\w*mag([_\d]\w*)?|w[1-4](mpro)?|[jhk]s?_m(_\w+)?|(psf|cmod|cmodel|model|aper|dered)_?[ugrizyjhk]\d?|"
+    r"[ugrizyv]_(psf|petro|kron|auto|cmodel)|[ugrijhk]|ks)"
 )
 
 GENERIC = Survey(
