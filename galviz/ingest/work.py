@@ -105,15 +105,25 @@ class _Work:
         return [run for run in runs if run["rows"]]
 
     def _write(self, todo: Sequence[Stretch]) -> None:
-        """Write the runs of stretches: one after the other where a file can only be read from its start."""
-        split = [stretch for stretch in todo if plans(self._job)[stretch.file].table.stretch]
+        """Write the runs of stretches, at once but for files that can only be read as a whole.
+
+        A worker of a cluster takes such a file too, and tells of its runs when it has read all of it; one that is
+        alone is read here, run by run, and so is one that fills the memory.
+        """
+        tables = [plans(self._job)[stretch.file].table for stretch in todo]
+        handed_out = self._client is not None and len(todo) > 1
+        apart = [
+            stretch
+            for stretch, table in zip(todo, tables, strict=True)
+            if table.stretch or (handed_out and not table.in_memory)
+        ]
         for stretch in todo:
-            if stretch not in split:
+            if stretch not in apart:
                 for run in write_runs(self._job, stretch):
                     self._journal.add(run)
                     self._count(stretch, run)
         work = self._write_stretch if self._client is None else partial(write_stretch, self._job)
-        with closing(mapped(work, split, self._client, most=THREADS)) as results:
+        with closing(mapped(work, apart, self._client, most=THREADS)) as results:
             for stretch, runs in results:
                 for run in runs:
                     if self._client is not None:

@@ -43,7 +43,7 @@ def open_pickle(path: Path, *, trusted: bool) -> ForeignTable:
         )
     frame = _load(path)
     names = tuple(str(name) for name in frame.columns)
-    return ForeignTable(path, names, lambda kinds: _chunks(path, kinds), len(frame))
+    return ForeignTable(path, names, lambda kinds: _chunks(path, kinds), len(frame), in_memory=True)
 
 
 def _load(path: Path) -> pd.DataFrame:

@@ -40,7 +40,7 @@ class ForeignTable:
     Numbers come as float64 with NaN where missing, integers as int64, text as an Arrow array, or as objects with None
     where missing. `rows` is None where the file does not say; `simulated` is True where the file says that its sources
     are. A name that the file gives to several columns cannot be read. `columns` holds what the file says of its
-    columns, `files` the files read where `path` is a folder.
+    columns, `files` the files read where `path` is a folder. `in_memory` says that it is read into memory as a whole.
 
     A file that can be read from within has several `stretches`, which `stretch` reads one by one, in any order and at
     the same time: their chunks, one stretch after the other, are those of `chunks`. Their number follows from the
@@ -56,6 +56,7 @@ class ForeignTable:
     files: tuple[Path, ...] = field(default=(), repr=False)
     stretches: int = 1
     stretch: Callable[[Kinds, int], Iterator[Chunk]] | None = field(default=None, repr=False)
+    in_memory: bool = False
 
     def __post_init__(self) -> None:
         if len(self.names) > _FIELDS:
