@@ -11,6 +11,7 @@ from galviz.surveys.generic import GENERIC
 from galviz.surveys.model import Source, Step, Survey
 from galviz.surveys.sdss_wise import (
     SDSS_ML,
+    SDSS_ML_FIRST,
     SDSS_ML_LABELLED,
     SDSS_WISE,
     SDSS_WISE_LABELLED,
@@ -19,14 +20,15 @@ from galviz.surveys.sdss_wise import (
 )
 
 __all__ = [
-    "BEST", "GALAXY_QUASAR_STAR", "GENERIC", "PREDICTION", "PROBABILITIES", "SDSS_ML", "SDSS_ML_LABELLED",
-    "SDSS_WISE", "SDSS_WISE_LABELLED", "SDSS_WISE_SAMPLE", "SDSS_WISE_UNLABELLED", "SURVEYS", "Source", "Step",
-    "Survey",
+    "BEST", "GALAXY_QUASAR_STAR", "GENERIC", "PREDICTION", "PROBABILITIES", "SDSS_ML", "SDSS_ML_FIRST",
+    "SDSS_ML_LABELLED", "SDSS_WISE", "SDSS_WISE_LABELLED", "SDSS_WISE_SAMPLE", "SDSS_WISE_UNLABELLED", "SURVEYS",
+    "Source", "Step", "Survey",
 ]  # fmt: skip
 
 SURVEYS: dict[str, Survey] = {
     survey.name: survey
     for survey in (
-        SDSS_WISE, SDSS_WISE_LABELLED, SDSS_WISE_UNLABELLED, SDSS_ML, SDSS_ML_LABELLED, SDSS_WISE_SAMPLE, GENERIC,
+        SDSS_WISE, SDSS_WISE_LABELLED, SDSS_WISE_UNLABELLED, SDSS_ML, SDSS_ML_LABELLED, SDSS_ML_FIRST,
+        SDSS_WISE_SAMPLE, GENERIC,
     )
 }  # fmt: skip

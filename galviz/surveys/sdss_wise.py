@@ -74,7 +74,7 @@ SDSS_WISE = Survey(
         *(Source(column, (column.name, f"class_prob_{column.name[2:]}", f"prob_{column.name[2]}"), required=False,
                  minimum=0.0, maximum=1.001)
           for column in known.PROBABILITIES),
-        Source(known.BEST, ("p_best",), required=False, minimum=0.0, maximum=1.001,
+        Source(known.BEST, ("p_best", "prob_best"), required=False, minimum=0.0, maximum=1.001,
                made=("maximum", *_PREDICTED[1:])),
     ),
     classes=known.GALAXY_QUASAR_STAR,
@@ -88,7 +88,11 @@ SDSS_WISE = Survey(
     },
     steps=(PLACED, *_LABELLED_STEPS, *_UNLABELLED_STEPS),
     class_names={"QUASAR": "QSO"},
-    dropped={"z": "a photometric redshift, since the file has no spectroscopic class", "specobjid": _SPECTRA},
+    dropped={
+        "z": "a photometric redshift, since the file has no spectroscopic class",
+        **dict.fromkeys(("specobjid", "specobjid1", "specobjid.1"), _SPECTRA),
+        "feature_1d": "the features of the paper projected to one axis",
+    },
 )  # fmt: skip
 
 
@@ -131,7 +135,9 @@ SDSS_WISE_LABELLED = _narrowed(
     steps=(PLACED, *_LABELLED_STEPS),
 )
 
-# The predictions are missing for the half of the sources that the forest learnt from.
+# The predictions are missing for the half of the sources that the forest learnt from. The SDSS_ML.py of the
+# authors (github.com/informationcake/SDSS-ML, v1.0) writes the table df_spec_classprobs.pkl: what query_spec.sql asks
+# for, then resolvedr, feature_1D, class_pred, prob_g, prob_q, prob_s and prob_best.
 SDSS_ML_LABELLED = _narrowed(
     SDSS_WISE,
     required=(*_SPECTROSCOPIC, *_CMODEL_NAMES, *_PREDICTED),
@@ -167,6 +173,20 @@ _DEREDDENED = tuple(
         extinction="corrected",
     )
     for column in known.PSF
+)
+# The files of 2019, the first version of the record: magnitudes that were corrected before the forest learnt from them.
+SDSS_ML_FIRST = dataclasses.replace(
+    SDSS_ML,
+    name="sdss-ml-first",
+    title="SDSS x WISE sources without spectra, classified by Clarke et al. 2019 (first version)",
+    sources=tuple(
+        dataclasses.replace(
+            source, column=_DEREDDENED[known.PSF.index(source.column)], names=(f"{source.column.name}_corr",)
+        )
+        if source.column in known.PSF
+        else source
+        for source in SDSS_ML.sources
+    ),
 )
 _PROXY = Column("resolved_proxy", "float32", "other", "mag", "phot.mag;em.opt.R;arith.diff",
                 "Stand-in for resolved_r, known for some sources, made in several ways; not a measurement",
