@@ -185,6 +185,13 @@ def room(path: Path, needed: int, left: str = "nothing was changed") -> Iterator
         ) from error
 
 
+def take_room(folder: Path, least: int) -> None:
+    """Raise OSError, that the disk is full, unless `least` bytes fit there, those that lie in `folder` included."""
+    there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if least > free_at(folder) + there:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error says that a disk is full, or was raised because one is."""
     cause = error if isinstance(error, OSError) else error.__cause__

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galviz.disk import discard, free_at, held, replacing, room, sha256_of, size_in_words
+from galviz.disk import discard, free_at, held, is_full, replacing, room, sha256_of, size_in_words, take_room
 from galviz.errors import CatalogueError, GalvizError
 
 
@@ -38,6 +38,15 @@ def test_other_errors_pass(tmp_path: Path, error: Exception) -> None:
 
 def test_what_is_free(tmp_path: Path) -> None:
     assert free_at(tmp_path) > 0
+
+
+def test_room_is_what_is_free_and_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("galviz.disk.free_at", lambda folder: 100)
+    (tmp_path / "file").write_bytes(b"x" * 50)
+    take_room(tmp_path, 150)
+    with pytest.raises(OSError, match="No space left") as caught:
+        take_room(tmp_path, 151)
+    assert is_full(caught.value)
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:

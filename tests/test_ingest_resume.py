@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.interrupt import campaign
@@ -20,6 +22,7 @@ from galviz import open_catalogue
 from galviz.disk import held
 from galviz.errors import CatalogueError, GalvizError, IngestError
 from galviz.ingest import ingest
+from galviz.ingest.job import Job, bytes_at_least, bytes_needed
 from galviz.ingest.journal import Journal
 from galviz.surveys import SDSS_WISE
 from galviz.verify import verify
@@ -356,6 +359,54 @@ def test_a_disk_that_is_too_small(tmp_path: Path, disk: Any, suffix: str, monkey
         verify(open_catalogue(place / "out"))
         assert open_catalogue(place / "out").digest == old.digest
     assert ingest(source, disk(8 << 20) / "out", "sdss-wise").rows == 4_000
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".fits", ".parquet"])
+def test_a_disk_that_is_plainly_too_small_is_told_before_anything_is_read(
+    tmp_path: Path, disk: Any, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("galviz.ingest.work.write_runs", None)
+    source = write(pd.concat([sources(4_000)] * 9), tmp_path / f"rows{suffix}")
+    place = disk(100 << 10)
+    with pytest.raises(
+        GalvizError, match=r"The disk is full: .* needs about [0-9]+ MB and .* kB are free there"
+    ) as caught:
+        ingest(source, place / "out", "sdss-wise")
+    check_sentence(caught.value)
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_is_plainly_too_small_is_less_than_what_is_used(tmp_path: Path, suffix: str) -> None:
+    source = write(shuffled(), tmp_path / f"rows{suffix}")
+    used: list[int] = []
+
+    def look(fraction: float, words: str) -> None:
+        used.append(sum(len(content) for content in contents(tmp_path / ".out.ingest").values()))
+
+    ingest(source, tmp_path / "out", "sdss-wise", progress=look)
+    job = Job((str(source),), SDSS_WISE, (), str(tmp_path), f"size of {source}")
+    assert 0.02 * max(used) < bytes_at_least(job) < max(used) < 3 * bytes_needed(job)
+
+
+def test_what_is_done_counts_as_room(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staging = begun(tmp_path, source)
+    there = sum(file.stat().st_size for file in staging.rglob("*") if file.is_file())
+    monkeypatch.setattr("galviz.disk.free_at", lambda folder: 0)
+    monkeypatch.setattr("galviz.ingest.bytes_at_least", lambda job: there)
+    assert ingest(source, tmp_path / "out", "sdss-wise").rows
+
+
+def test_a_file_that_claims_more_rows_than_it_has_is_named(tmp_path: Path) -> None:
+    """The claim is not taken for a disk that is too small."""
+    write(sources(20), tmp_path / "rows.fits")
+    data = (tmp_path / "rows.fits").read_bytes()
+    place = data.rindex(b"NAXIS2  =") + 10
+    data = data[:place] + b"%20d" % 10**16 + data[place + 20 :]
+    (tmp_path / "rows.fits.gz").write_bytes(gzip.compress(data))
+    with pytest.raises(IngestError, match=r"rows.fits.gz is shorter than its header says"):
+        ingest(tmp_path / "rows.fits.gz", tmp_path / "out", "sdss-wise")
 
 
 def test_a_killed_ingest_goes_on(tmp_path: Path) -> None:

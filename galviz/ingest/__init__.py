@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from galviz.catalogue import Catalogue, open_catalogue
-from galviz.disk import room
+from galviz.disk import room, take_room
 from galviz.errors import IngestError
-from galviz.ingest.job import Job, bytes_needed, plans
+from galviz.ingest.job import Job, bytes_at_least, bytes_needed, plans
 from galviz.ingest.ledger import account
 from galviz.ingest.matching import find_survey
 from galviz.ingest.readers import open_table
@@ -49,7 +49,8 @@ def ingest(
 
     What is done is kept beside `out`, and the same call goes on with it after an interruption. Raises IngestError for a
     file that cannot be read as this survey, or that is not the one that an unfinished ingest began with, and
-    CatalogueError when `out` is taken or cannot be written; a catalogue that was there stays.
+    CatalogueError when `out` is taken or cannot be written; a catalogue that was there stays. A disk that is plainly
+    too small is a GalvizError before anything is read.
     """
     paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if not paths:
@@ -67,5 +68,6 @@ def ingest(
     plans(job)
     with room(target, bytes_needed(job)), staged(job, target, overwrite) as stage:
         if stage is not None:
+            take_room(stage.path, bytes_at_least(job))
             make_catalogue(job, stage, progress, client)
     return open_catalogue(out)

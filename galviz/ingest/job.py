@@ -28,6 +28,8 @@ RUN_BYTES = 64 << 20  # of the values of a run while it is cleaned, roughly
 THREADS = 6  # that clean, compare or merge at once, so that memory is bounded on a machine of many cores
 CATALOGUE = "catalogue"
 _PACKED = 4  # times as large is text as when it is packed, roughly
+_LONGER = (8, 2)  # times as long as is usual for a text, and as its first rows, are its rows at most
+_LEFT = 4  # one row in so many is left after cleaning, at least but for the worst of files
 ROW = "#row"  # no column can be called this
 _SEPARATION = "pos.angDistance"
 
@@ -141,6 +143,20 @@ def bytes_needed(job: Job) -> int:
     """About how much room an ingest takes for a while: all rows as runs, and once more as parts."""
     width = sum(kind.itemsize for kind in sections(job).values())
     return 2 * width * sum(_rows(plan) for plan in plans(job))
+
+
+def bytes_at_least(job: Job) -> int:
+    """How much room even an ingest of which little is left takes: a part of its rows as runs."""
+    width = sum(kind.itemsize for kind in sections(job).values())
+    left = 1 if new_ledger(job).nearest_first else _LEFT  # where the nearest stay, rows wait for that with their faults
+    return width * sum(_rows_at_least(plan) for plan in plans(job)) // left
+
+
+def _rows_at_least(plan: Plan) -> int:
+    """The rows of a file, as far as its size bears out what it says of them."""
+    table = plan.table
+    size = sum(path.stat().st_size for path in table.files or (table.path,))
+    return plan.rows // _LONGER[table.row_bytes > 0] if table.rows is None else min(table.rows, size)
 
 
 def _rows(plan: Plan) -> int:

@@ -16,7 +16,7 @@ from galviz.surveys import SURVEYS, Source, Survey
 from galviz.surveys.toml import read_survey
 from galviz.surveys.units import factor, known_unit, system_of
 
-_BYTES_A_FIELD = 7  # of a CSV file, roughly
+_BYTES_A_FIELD = 7  # of text, roughly
 _PLAIN_ROLES = ("redshift", "probability", "best_probability")  # numbers without unit
 _SILENT = ColumnNote()
 
@@ -49,8 +49,9 @@ class Plan:
     @property
     def rows(self) -> int:
         """The rows of the file, estimated from its size where it does not say."""
-        size = self.table.path.stat().st_size
-        return size // _BYTES_A_FIELD // len(self.table.names) if self.table.rows is None else self.table.rows
+        if self.table.rows is not None:
+            return self.table.rows
+        return int(self.table.path.stat().st_size / (self.table.row_bytes or _BYTES_A_FIELD * len(self.table.names)))
 
     def check_against(self, first: Plan) -> None:
         """Raise IngestError unless this file gives the same columns, in the same units, as the `first` one."""

@@ -52,11 +52,11 @@ def open_csv(path: Path, head: bytes) -> ForeignTable:
     names = split_names(path, header, delimiter)
     simulated = any(re.fullmatch(r"#\s*simulated\s*[:=]\s*(yes|true)\s*", note, re.IGNORECASE) for note in notes)
     newline = head[:start].endswith(b"\n") or start == len(head)
-    return text_table(Layout(path, names, delimiter, skipped, start, newline, _units(notes), simulated=simulated))
+    return text_table(Layout(path, names, delimiter, skipped, start, newline, _units(notes), simulated=simulated), head)
 
 
-def text_table(layout: Layout) -> ForeignTable:
-    """The table of a text file of this layout."""
+def text_table(layout: Layout, head: bytes) -> ForeignTable:
+    """The table of a text file of this layout, whose first bytes are `head`."""
     whole = is_packed(layout.path) or not layout.newline
     return ForeignTable(
         layout.path,
@@ -66,7 +66,14 @@ def text_table(layout: Layout) -> ForeignTable:
         columns=layout.columns,
         stretches=1 if whole else max(1, -(-layout.path.stat().st_size // _STRETCH)),
         stretch=None if whole else lambda kinds, number: _stretch(layout, kinds, number),
+        row_bytes=_row_bytes(head[layout.start :]),
     )
+
+
+def _row_bytes(text: bytes) -> float:
+    """How long its lines are, the last of which may be cut off."""
+    lines = text.count(b"\n")
+    return (text.rfind(b"\n") + 1) / lines if lines else float(len(text))
 
 
 def header_line(path: Path, head: bytes) -> tuple[tuple[str, ...], str, int, int]:

@@ -29,7 +29,9 @@ def open_ecsv(path: Path, head: bytes) -> ForeignTable:
     columns = {name: note_of(entry) for name, entry in entries.items()}
     flags = frozenset(name for name, entry in entries.items() if entry.get("datatype") == "bool")
     newline = head[:start].endswith(b"\n") or start == len(head)
-    return text_table(Layout(path, names, delimiter, skipped, start, newline, columns, flags, says_simulated(header)))
+    return text_table(
+        Layout(path, names, delimiter, skipped, start, newline, columns, flags, says_simulated(header)), head
+    )
 
 
 def read_yaml(path: Path, lines: list[str]) -> dict[str, Any]:

@@ -40,7 +40,8 @@ class ForeignTable:
     Numbers come as float64 with NaN where missing, integers as int64, text as an Arrow array, or as objects with None
     where missing. `rows` is None where the file does not say; `simulated` is True where the file says that its sources
     are. A name that the file gives to several columns cannot be read. `columns` holds what the file says of its
-    columns, `files` the files read where `path` is a folder. `in_memory` says that it is read into memory as a whole.
+    columns, `files` the files read where `path` is a folder. `in_memory` says that it is read into memory as a whole,
+    `row_bytes` how long a row of text is before packing, as the first ones are, 0 where that is not known.
 
     A file that can be read from within has several `stretches`, which `stretch` reads one by one, in any order and at
     the same time: their chunks, one stretch after the other, are those of `chunks`. Their number follows from the
@@ -57,6 +58,7 @@ class ForeignTable:
     stretches: int = 1
     stretch: Callable[[Kinds, int], Iterator[Chunk]] | None = field(default=None, repr=False)
     in_memory: bool = False
+    row_bytes: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.names) > _FIELDS:
