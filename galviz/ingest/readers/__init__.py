@@ -11,6 +11,7 @@ from galviz.ingest.readers.fitstable import open_fits
 from galviz.ingest.readers.hats import open_hats
 from galviz.ingest.readers.parquet import open_parquet
 from galviz.ingest.readers.pickled import open_pickle
+from galviz.ingest.readers.strangers import WIDE, refuse_stranger
 from galviz.ingest.readers.streams import HEAD, opened
 from galviz.ingest.readers.table import ROWS, Chunk, ColumnNote, ForeignTable, Kinds
 from galviz.ingest.readers.votable import open_votable
@@ -18,7 +19,6 @@ from galviz.ingest.readers.votable import open_votable
 __all__ = ["ROWS", "Chunk", "ColumnNote", "ForeignTable", "Kinds", "open_table"]
 
 _XML = (b"<?xml", b"<vota")
-_WIDE = (b"\xfe\xff", b"\xff\xfe")  # how text of two bytes a letter begins
 
 
 def open_table(path: Path, *, trust_pickle: bool = False) -> ForeignTable:
@@ -38,6 +38,9 @@ def open_table(path: Path, *, trust_pickle: bool = False) -> ForeignTable:
         return open_fits(path)
     if head[:1] == b"\x80":
         return open_pickle(path, trusted=trust_pickle)
+    if head.startswith(WIDE) and _begins_as_xml(head):
+        return open_votable(path)
+    refuse_stranger(path, head)
     if _begins_as_xml(head):
         return open_votable(path)
     if b"\0" in head:
@@ -59,5 +62,5 @@ def _head(path: Path) -> bytes:
 
 
 def _begins_as_xml(head: bytes) -> bool:
-    text = head.decode("utf-16", "replace").encode() if head.startswith(_WIDE) else head.removeprefix(b"\xef\xbb\xbf")
+    text = head.decode("utf-16", "replace").encode() if head.startswith(WIDE) else head.removeprefix(b"\xef\xbb\xbf")
     return text.lstrip()[:5].lower() in _XML

@@ -16,6 +16,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from galviz.errors import IngestError
+from galviz.ingest.readers.strangers import refuse_complaint
 from galviz.ingest.readers.streams import HEAD, is_packed, opened, skip
 from galviz.ingest.readers.table import Chunk, ColumnNote, ForeignTable, Kinds
 from galviz.ingest.readers.values import ARROW, first_line, from_arrow
@@ -23,7 +24,10 @@ from galviz.ingest.readers.values import ARROW, first_line, from_arrow
 _BLOCK = 4 << 20
 _STRETCH = 64 << 20  # bytes of a file that are read by one thread at a time
 _BYTES_A_FIELD = 9  # roughly
-_NULLS = ["", "NULL", "null", "None", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NAN", "--", "-"]
+_RULED = re.compile(rb"([^\r\n]*)\r?\n(-[-\t|; ]*)\r?\n")  # a line of units, and a rule below it, of VizieR
+_END = re.compile(r"[ \r\n]*|#(END#|INFO\b).*", re.DOTALL)  # a line without values, such as the last ones of VizieR
+_BLANKS = [" " * width for width in range(41)]  # as wide as columns of VizieR are
+_NULLS = [*_BLANKS, "NULL", "null", "None", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NAN", "--", "-"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,32 @@ class Layout:
 
 
 def open_csv(path: Path, head: bytes) -> ForeignTable:
-    """Open comma-, tab- or semicolon-separated values whose first bytes are `head`."""
+    """Open values separated by commas, tabs, semicolons or bars whose first bytes are `head`."""
     notes, header, skipped, start = header_line(path, head)
-    delimiter = max(",\t;", key=header.count)
+    refuse_complaint(path, header, head)
+    delimiter = max(",\t;|", key=header.count)
     names = split_names(path, header, delimiter)
+    _check_names(path, names)
     simulated = any(re.fullmatch(r"#\s*simulated\s*[:=]\s*(yes|true)\s*", note, re.IGNORECASE) for note in notes)
+    columns, ruled = _units(notes), _RULED.match(head, start)
+    units = ruled[1].decode("utf-8", "replace").split(delimiter) if ruled else []
+    if ruled and len(units) == len(names) and b"---" in ruled[2] and not any(map(_is_number, units)):
+        columns |= _of_vizier(notes, names, units)
+        skipped, start = skipped + 2, ruled.end()
     newline = head[:start].endswith(b"\n") or start == len(head)
-    return text_table(Layout(path, names, delimiter, skipped, start, newline, _units(notes), simulated=simulated), head)
+    layout = Layout(path, names, delimiter, skipped, start, newline, columns, simulated=simulated)
+    return text_table(layout, head)
+
+
+def _check_names(path: Path, names: tuple[str, ...]) -> None:
+    """Raise IngestError where a first line holds numbers, or what separates the values is not known."""
+    if 2 * sum(map(_is_number, names)) > len(names):
+        raise IngestError(f"The first line of {path} holds no column names, but values; put a line of names before it.")
+    if len(names) == 1 and re.search(r"\w\s+\w", names[0]):
+        raise IngestError(
+            f"The first line of {path} is {names[0][:60]!r}, which is no line of column names; separate them, and the "
+            "values, by commas, semicolons or tabs."
+        )
 
 
 def text_table(layout: Layout, head: bytes) -> ForeignTable:
@@ -84,7 +107,7 @@ def header_line(path: Path, head: bytes) -> tuple[tuple[str, ...], str, int, int
         line, start = found[1].decode("utf-8-sig", errors="replace"), found.end()
         if start == len(head) == HEAD:
             raise IngestError(f"{path} has no line with column names in its first {HEAD // 1024} kB; name a table.")
-        if line.startswith("#"):
+        if line.startswith("#") or re.fullmatch(r"sep=.\s*", line):  # so begin files for Excel
             notes.append(line)
         elif line.strip():
             return tuple(notes), line, number, start
@@ -103,6 +126,17 @@ def _units(notes: tuple[str, ...]) -> dict[str, ColumnNote]:
     """Units as galviz writes them: `# units: ra [deg], psf_r [mag]`."""
     lines = [note for note in notes if re.match(r"#\s*units?\s*:", note)]
     return {name: ColumnNote(unit) for line in lines for name, unit in re.findall(r"([^\s,:]+) \[([^]]*)\]", line)}
+
+
+def _of_vizier(notes: tuple[str, ...], names: tuple[str, ...], units: list[str]) -> dict[str, ColumnNote]:
+    """What VizieR says of columns: UCDs and descriptions in comments, units in a line of their own."""
+    found = [re.fullmatch(r"#Column\t([^\t]+)\t[^\t]*\t([^\t]*)(?:\t\[ucd=([^\]]*)\])?\s*", note) for note in notes]
+    words = {match[1].strip(): (match[3] or "", match[2].strip()) for match in found if match}
+    return {
+        name: ColumnNote(unit.strip(), *words.get(name, ("", "")))
+        for name, unit in zip(names, units, strict=True)
+        if unit.strip() or name in words
+    }
 
 
 class _Counted:
@@ -180,9 +214,9 @@ def _batches(
     layout: Layout, kinds: Kinds, source: Any, lines: _Lines, *, threads: bool
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """The wanted columns of the rows; raises IngestError where a line that is not blank did not become a row."""
-    rows = 0
+    rows, passed = 0, [0]
     try:
-        for batch in _parsed(layout, kinds, source, threads):
+        for batch in _parsed(layout, kinds, source, threads, passed):
             rows += batch.num_rows
             yield from_arrow(layout.path, _flags_as_numbers(layout, batch, kinds), kinds)
     except pa.ArrowInvalid as error:
@@ -191,6 +225,7 @@ def _batches(
         ) from error
     except OSError as error:
         raise IngestError(f"Cannot read {layout.path}: {first_line(error)}; fetch or pack it again.") from error
+    rows += passed[0]
     if rows != lines.number() and rows != (filled := lines.filled()):
         raise IngestError(
             _fault(layout, kinds)
@@ -198,13 +233,21 @@ def _batches(
         )
 
 
-def _parsed(layout: Layout, kinds: Kinds, source: Any, threads: bool) -> Iterator[Any]:
+def _parsed(layout: Layout, kinds: Kinds, source: Any, threads: bool, passed: list[int]) -> Iterator[Any]:
+    """The rows as Arrow parses them; `passed` counts the lines without values that were passed over."""
+
+    def pass_over(row: Any) -> str:
+        if not _END.fullmatch(row.text):
+            return "error"
+        passed[0] += 1
+        return "skip"
+
     types = {name: pa.string() if name in layout.flags else ARROW[kind] for name, kind in kinds.items()}
     try:
         reader = pa.csv.open_csv(
             source,
             pa.csv.ReadOptions(column_names=layout.names, block_size=_BLOCK, use_threads=threads),
-            pa.csv.ParseOptions(delimiter=layout.delimiter),
+            pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=pass_over),
             pa.csv.ConvertOptions(
                 column_types=types, include_columns=list(kinds), null_values=_NULLS, strings_can_be_null=True
             ),
@@ -248,17 +291,32 @@ def _fault(layout: Layout, kinds: Kinds) -> str | None:
 
 def _row_fault(layout: Layout, kinds: Kinds, row: list[str], lines: int) -> str | None:
     if lines > 1:
-        return f"opens a quotation that ends {lines - 1} lines later; close or remove the quotation mark."
+        return (
+            f"opens a quotation that ends {lines - 1} lines later; close or remove the quotation mark, or the line "
+            "breaks in the value."
+        )
+    if len(row) == 1 < len(layout.names) and _END.fullmatch(row[0]):
+        return None
     if len(row) != len(layout.names):
-        return f"has {len(row)} values, but there are {len(layout.names)} column names; mend the line."
+        text = f" ({row[0][:60]!r})" if len(row) == 1 else ""
+        return f"has {len(row)} values{text}, but there are {len(layout.names)} column names; mend the line."
     for name, kind in kinds.items():
         text = row[layout.names.index(name)].strip()
         if kind != "text" and name not in layout.flags and not _readable(text, kind):
             needed = "a whole number" if kind == "integer" else "a number"
+            if re.fullmatch(r"[+-]?\d[\d., ]*,\d[\d., ]*", text):
+                return (
+                    f"has {text[:40]!r} in the column {name}, which needs {needed}; write decimal points, and nothing "
+                    "between thousands."
+                )
             return f"has {text[:40]!r} in the column {name}, which needs {needed}; mend the value or leave it empty."
         if kind == "text" and "\N{REPLACEMENT CHARACTER}" in text:
             return f"has {text[:40]!r} in the column {name}, which is not text in UTF-8; mend the value."
     return None
+
+
+def _is_number(text: str) -> bool:
+    return text.strip() not in _NULLS and _readable(text.strip(), "number")
 
 
 def _readable(text: str, kind: str) -> bool:

@@ -63,6 +63,7 @@ class Document:
         self.said: int | None = None
         self.simulated = False
         self.begun = False
+        self._failed = False  # whether an INFO is open that says so of the query, and why
         self._described = False  # whether a FIELD is open, so that what is said is said of it
         self._taken = self._fed = 0
         self._rows: Cells | Bytes | None = None
@@ -175,6 +176,9 @@ class Document:
 
     def _end(self, name: str) -> None:
         name = name.rpartition(":")[2]
+        if name == "INFO" and self._failed:
+            why = " ".join(self._text.split())[:160].rstrip(". ")
+            raise self._fault(f"says that the query failed{f' ({why!r})' if why else ''}; ask for the table again")
         if self._open == "TABLE":
             if name == "DESCRIPTION" and self._described:
                 self._note(description=" ".join(self._text.split()))
@@ -191,7 +195,7 @@ class Document:
         if isinstance(self._rows, Bytes):
             if self._open != "after" and not self._rows.add(text):
                 raise self._fault("has rows that are not base64, or that are longer than their columns; fetch it again")
-        elif self._open != "after":
+        elif self._open != "after" or self._failed:
             self._text += text
 
     def _entity(self, name: str, *_: Any) -> None:
@@ -205,8 +209,8 @@ class Document:
     def _info(self, attributes: dict[str, str]) -> None:
         name, value = attributes.get("name", "").lower(), attributes.get("value", "").lower()
         self.simulated |= name == "simulated" and value in ("yes", "true")
-        if (name, value) == ("query_status", "error"):
-            raise self._fault("says that the query failed; ask for the table again")
+        self._failed = (name, value) == ("query_status", "error")
+        self._text = "" if self._failed else self._text
 
     def _stream(self, attributes: dict[str, str]) -> None:
         if "href" in attributes:
