@@ -300,6 +300,7 @@ def test_a_second_identifier_beyond_2_53_is_not_read(tmp_path: Path) -> None:
     [
         ({"a": [1.0], "b": [2.0]}, "looks like a right ascension .* its columns are a, b; rename"),
         ({"ra": [1.0], "b": [2.0]}, "looks like a declination"),
+        ({"": [1.0], "dec": [2.0]}, "looks like a right ascension"),
         (
             {"RAJ2000": ["12:34:56"], "dec": ["+01:02:03"]},
             "The column RAJ2000 of .* holds text such as '12:34:56'; write",

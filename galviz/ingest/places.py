@@ -34,21 +34,16 @@ def placed(table: ForeignTable, looks: Sequence[Look]) -> tuple[list[tuple[Sourc
 
 def _equatorial(looks: Sequence[Look]) -> tuple[Look, Look] | None:
     """Right ascension and declination, the pair that is most like one by UCD or name; None where there is none."""
-    sides = [
-        [entry for entry in looks if entry.is_number and within(entry, "deg", low, high)]
-        for low, high in ((0.0, 360.0), (-90.0, 90.0))
-    ]
-    wanted = (("pos.eq.ra", RA_NAMES), ("pos.eq.dec", DEC_NAMES))
-    last = _LAST_PLACE if all(name in {entry.plain for entry in looks} for name in _LAST_PLACE) else ("", "")
-    ra, dec = (
-        [entry for entry in side if _is_at(entry, ucd) or entry.plain in (*names, more)]
-        for side, (ucd, names), more in zip(sides, wanted, last, strict=True)
-    )
-    ranked = [(_rank_of_place(*pair), looks.index(pair[0]), looks.index(pair[1])) for pair in product(ra, dec)]
-    if not ranked:
-        return None
-    _, *places = min(ranked)
-    return looks[places[0]], looks[places[1]]
+    last = _LAST_PLACE if set(_LAST_PLACE) <= {entry.plain for entry in looks} else ()
+    ra = _candidates(looks, "pos.eq.ra", (*RA_NAMES, *last[:1]), 0.0, 360.0)
+    dec = _candidates(looks, "pos.eq.dec", (*DEC_NAMES, *last[1:]), -90.0, 90.0)
+    return min(product(ra, dec), key=lambda pair: _rank_of_place(*pair), default=None)
+
+
+def _candidates(looks: Sequence[Look], ucd: str, names: Sequence[str], low: float, high: float) -> list[Look]:
+    """The columns of numbers in a range, in degrees, that are this coordinate by UCD or name."""
+    named = (entry for entry in looks if entry.is_number and (_is_at(entry, ucd) or entry.plain in names))
+    return [entry for entry in named if within(entry, "deg", low, high)]
 
 
 def _is_at(entry: Look, ucd: str) -> bool:
@@ -65,17 +60,16 @@ def _rank_of_place(ra: Look, dec: Look) -> tuple[int, int, int]:
 
 def _galactic(looks: Sequence[Look]) -> tuple[Look, Look] | None:
     """Galactic longitude and latitude, by UCD or name."""
-    lon = [entry for entry in looks if entry.is_number and within(entry, "deg", -180.0, 360.0)]
-    lat = [entry for entry in looks if entry.is_number and within(entry, "deg", -90.0, 90.0)]
-    return next(
-        (
-            (east, north)
-            for east, north in product(lon, lat)
-            if (_is_at(east, "pos.galactic.lon") and _is_at(north, "pos.galactic.lat"))
-            or (east.plain, north.plain) in _GALACTIC
-        ),
-        None,
+    lon, lat = (
+        _candidates(looks, f"pos.galactic.{end}", [pair[side] for pair in _GALACTIC], low, high)
+        for side, end, low, high in ((0, "lon", -180.0, 360.0), (1, "lat", -90.0, 90.0))
     )
+    return next((pair for pair in product(lon, lat) if _are_galactic(*pair)), None)
+
+
+def _are_galactic(lon: Look, lat: Look) -> bool:
+    by_ucd = _is_at(lon, "pos.galactic.lon") and _is_at(lat, "pos.galactic.lat")
+    return by_ucd or (lon.plain, lat.plain) in _GALACTIC
 
 
 def _no_position(table: ForeignTable, looks: Sequence[Look]) -> IngestError:
