@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 
 from galviz.catalogue import Catalogue
 from galviz.errors import GalvizError
@@ -64,6 +64,29 @@ def _plain_parquet(catalogue: Catalogue, path: Path) -> None:
     pq.write_table(pa.Table.from_pandas(catalogue.read_frame(0)), path, row_group_size=700)
 
 
+def _masked_parquet(catalogue: Catalogue, path: Path) -> None:
+    """As astropy writes it: YAML in the metadata, and a column of flags for each one that has gaps."""
+    rows = Table.from_pandas(catalogue.read_frame(0).astype({"class": str}), units={"ra": "deg", "dec": "deg"})
+    for name in ("psf_u", "redshift"):
+        rows[name] = MaskedColumn(rows[name], mask=np.arange(len(rows)) % 7 == 0, unit=rows[name].unit)
+    rows.write(path)
+
+
+def _vizier(catalogue: Catalogue, path: Path) -> None:
+    """Text as VizieR writes it: units and a rule below the names, columns of one width, an end."""
+    frame = catalogue.read_frame(0)
+    frame = frame.astype({"class": str}).map(lambda value: "" if value != value else str(value))
+    widths = [max(frame[name].str.len().max(), len(name)) for name in frame]
+    lines = [
+        "\t".join(frame),
+        "\t".join("deg" if name in ("ra", "dec") else "" for name in frame),
+        "\t".join("-" * width for width in widths),
+        *("\t".join(map(str.rjust, row, widths)) for row in frame.itertuples(index=False)),
+    ]
+    comments = "".join(f"#Column\t{name}\t(A)\t{name}\t[ucd=meta.id]\n" for name in frame)
+    path.write_text("#Table\tsources:\n" + comments + "\n".join(lines) + "\n\n#END# -ref=0\n")
+
+
 def _packed(catalogue: Catalogue, path: Path) -> None:
     export(catalogue, None, path.with_suffix(""))
     path.write_bytes(gzip.compress(path.with_suffix("").read_bytes()))
@@ -76,7 +99,9 @@ FORMATS: dict[str, tuple[str, Write]] = {
     "parquet": ("rows.parquet", _plain_parquet),
     "own fits": ("own.fits", _own),
     "own parquet": ("own.parquet", _own),
+    "astropy parquet": ("astropy.parquet", _masked_parquet),
     "ecsv": ("rows.ecsv", _own),
+    "vizier": ("rows.tsv", _vizier),
     "tabledata": ("tabledata.vot", _of_others("tabledata")),
     "binary": ("binary.vot", _of_others("binary")),
     "binary2": ("binary2.vot", _of_others("binary2")),
@@ -171,6 +196,9 @@ def rows_of(data: bytes, name: str, rows: int) -> set[int]:
     """
     if name == "tabledata":  # which does not say how many there are
         return {len(re.findall(rb"<TR>", data))}
+    if name == "vizier":  # whose two lines below the names are rows where they are damaged
+        lines = sum(bool(line.strip()) and not line.startswith(b"#") for line in data.split(b"\n"))
+        return {lines - 1, lines - 3}
     return {_lines(data, rb"\r?\n"), _lines(data, rb"\r\n|\r|\n")} if name in ("csv", "ecsv") else {rows}
 
 
@@ -301,14 +329,14 @@ def is_well(outcome: Outcome) -> bool:
 
 def table(found: Mapping[str, list[tuple[int, str, Outcome]]]) -> str:
     """A line a format, then a line a mutant that ended otherwise."""
-    lines = [f"{'format':12s}{'mutants':>9s}{'catalogue':>11s}{'sentence':>10s}{'otherwise':>11s}{'s':>7s}{'MB':>7s}"]
+    lines = [f"{'format':16s}{'mutants':>9s}{'catalogue':>11s}{'sentence':>10s}{'otherwise':>11s}{'s':>7s}{'MB':>7s}"]
     for name, entries in found.items():
         verdicts = Counter(outcome.verdict for *_, outcome in entries)
         wrong = sum(not is_well(outcome) for *_, outcome in entries)
         seconds = max(outcome.seconds for *_, outcome in entries)
         memory = max(outcome.memory for *_, outcome in entries) / 1e6
         lines.append(
-            f"{name:12s}{len(entries):9d}{verdicts['catalogue']:11d}{verdicts['sentence']:10d}{wrong:11d}"
+            f"{name:16s}{len(entries):9d}{verdicts['catalogue']:11d}{verdicts['sentence']:10d}{wrong:11d}"
             f"{seconds:7.1f}{memory:7.0f}"
         )
     for name, entries in found.items():

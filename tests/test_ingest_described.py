@@ -143,6 +143,16 @@ def test_masked_values_of_astropy_are_missing(tmp_path: Path) -> None:
         next(opened.chunks({"id": "integer"}))
 
 
+def test_a_mask_that_is_lost_is_missed(tmp_path: Path) -> None:
+    Table({"mag": MaskedColumn([17.0, 18.0], mask=[False, True]), "id": [1, 2]}).write(tmp_path / "rows.parquet")
+    whole = pq.read_table(tmp_path / "rows.parquet")
+    pq.write_table(whole.drop_columns(["mag.mask"]), tmp_path / "rows.parquet")
+    with pytest.raises(IngestError, match=r"lacks the column mag.mask, which says where mag has none"):
+        open_table(tmp_path / "rows.parquet")
+    pq.write_table(whole.drop_columns(["mag", "mag.mask"]), tmp_path / "rows.parquet")
+    assert open_table(tmp_path / "rows.parquet").names == ("id",)
+
+
 def test_quantities_and_coordinates_of_astropy(tmp_path: Path) -> None:
     places = SkyCoord([10.0, 20.0], [-1.0, 2.0], unit="deg")
     QTable({"place": places, "flux": [1.0, 2.0] * units.mJy}).write(tmp_path / "rows.parquet")

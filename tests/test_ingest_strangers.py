@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from galviz.errors import IngestError
 from galviz.ingest import ingest
-from galviz.ingest.readers import ColumnNote, open_table
+from galviz.ingest.readers import ColumnNote, delimited, open_table
 from galviz.ingest.readers.strangers import refuse_stranger
 from tests.foreign import sources, write
 
@@ -145,7 +145,6 @@ SPELLED: dict[str, str] = {
     "crlf": CSV.replace("\n", "\r\n"),
     "byte order mark": "\ufeff" + CSV,
     "empty lines at the end": CSV + "\n\n   \n \r\n\n",
-    "an empty line of blanks amid": HEADER + "\n   \n" + ROWS,
     "for excel": "sep=;\n" + FRAME.to_csv(index=False, sep=";"),
     "bars": FRAME.to_csv(index=False, sep="|"),
     "delimiter at the end": CSV.replace("\n", ",\n"),
@@ -170,6 +169,7 @@ def test_text_as_others_write_it_is_read_right(name: str, tmp_path: Path) -> Non
         (FRAME.to_csv(index=False, sep=";", decimal=","), "Line 2 of .* in the column ra, .*; write decimal points"),
         (CSV + "ERROR: query exceeded the memory limit\n", r"Line 32 of .* has 1 values \('ERROR: query exceeded"),
         (CSV + "#comment\n", r"Line 32 of .* has 1 values \('#comment'\)"),
+        (CSV + "   \n\n" + ROWS, "Line 32 of .* has no values, and others follow"),
         (CSV + "," * 13 + "\n", "Line 32 of .* has 14 values"),
         (CSV + CSV, "Line 32 of .* has 'objid' in the column objid"),
         (HEADER + ",note\n" + ROWS.replace("\n", ',"two\nlines"\n'), "Line 2 of .* ends 1 lines later; .* line breaks"),
@@ -177,6 +177,20 @@ def test_text_as_others_write_it_is_read_right(name: str, tmp_path: Path) -> Non
 )
 def test_text_that_cannot_be_right(content: str, words: str, tmp_path: Path) -> None:
     assert re.search(words, refused(text(tmp_path / "rows.csv", content), tmp_path))
+
+
+@pytest.mark.parametrize("size", [1, 5, 100, 4096, 1 << 20])
+@given(
+    rows=st.integers(0, 300),
+    end=st.sampled_from(["", "\n", "\n\n  \n", "\r\n   ", "\n#END# x", "\n\n#INFO\ta\n#END#\n"]),
+)
+def test_the_end_of_a_stream_is_cut_off_once(size: int, rows: int, end: str) -> None:
+    lines = [f"{number},{'x' * (number % 50)}" for number in range(rows)]
+    stream = delimited._Counted(io.BytesIO(("head\n" + "\n".join(lines) + end).encode()), 5)
+    blocks = list(iter(lambda: stream.read(size), b""))
+    found = b"".join(blocks).decode()
+    assert found.rstrip("\r\n") == "\n".join(lines) or not lines
+    assert stream.lines == len(found.splitlines())
 
 
 def test_commas_between_thousands(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ _BLOCK = 4 << 20
 _STRETCH = 64 << 20  # bytes of a file that are read by one thread at a time
 _BYTES_A_FIELD = 9  # roughly
 _RULED = re.compile(rb"([^\r\n]*)\r?\n(-[-\t|; ]*)\r?\n")  # a line of units, and a rule below it, of VizieR
-_END = re.compile(r"[ \r\n]*|#(END#|INFO\b).*", re.DOTALL)  # a line without values, such as the last ones of VizieR
+_END = re.compile(rb"[ \r\n]*|#(END#|INFO\b).*", re.DOTALL)  # a line without values, as VizieR writes last ones
+_TAIL = 1 << 12  # bytes in which these lie
 _BLANKS = [" " * width for width in range(41)]  # as wide as columns of VizieR are
 _NULLS = [*_BLANKS, "NULL", "null", "None", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NAN", "--", "-"]
 
@@ -140,10 +141,11 @@ def _of_vizier(notes: tuple[str, ...], names: tuple[str, ...], units: list[str])
 
 
 class _Counted:
-    """A stream from the byte `start` on that counts the ends of lines while Arrow reads from it."""
+    """A stream from the byte `start` on, less last lines without values, whose lines are counted while it is read."""
 
     def __init__(self, file: Any, start: int) -> None:
         self._file, self._start = file, start
+        self._held = b""  # of which it is not known whether it is the end
         self._ends, self._last = 0, b"\n"
         self.closed = False
 
@@ -151,7 +153,13 @@ class _Counted:
         if self._start:
             self._file.read(self._start)
             self._start = 0
-        block: bytes = self._file.read(size)
+        block = b""
+        while not block and (more := self._file.read(size)):
+            self._held += more
+            cut = max(0, len(self._held) - _TAIL)
+            block, self._held = self._held[:cut], self._held[cut:]
+        if not block:
+            block, self._held = _without_end(self._held), b""
         self._ends += block.count(b"\n")
         self._last = block[-1:] or self._last
         return block
@@ -162,6 +170,13 @@ class _Counted:
     @property
     def lines(self) -> int:
         return self._ends + (self._last != b"\n")
+
+
+def _without_end(tail: bytes) -> bytes:
+    """The end of a file less last lines without values; a line that begins before it is kept."""
+    while (start := tail.rfind(b"\n", 0, -1) + 1) and _END.fullmatch(tail, start):
+        tail = tail[:start]
+    return tail
 
 
 def _chunks(layout: Layout, kinds: Kinds) -> Iterator[Chunk]:
@@ -180,6 +195,7 @@ def _stretch(layout: Layout, kinds: Kinds, number: int) -> Iterator[Chunk]:
         start, end = (_line_start(raw, max(layout.start, place * _STRETCH)) for place in (number, number + 1))
         raw.seek(start)
         text = raw.read(end - start)
+        text = text if raw.read(1) else _without_end(text)
     done = 0
     lines = _Lines(
         lambda: text.count(b"\n") + (not text.endswith(b"\n")),
@@ -205,18 +221,18 @@ class _Lines:
     again: Callable[[], AbstractContextManager[Iterable[str]]]
 
     def filled(self) -> int:
-        """How many of them are not blank."""
+        """How many of them have values."""
         with self.again() as lines:
-            return sum(bool(line.strip("\r\n")) for line in lines)
+            return sum(not _END.fullmatch(line.encode()) for line in lines)
 
 
 def _batches(
     layout: Layout, kinds: Kinds, source: Any, lines: _Lines, *, threads: bool
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """The wanted columns of the rows; raises IngestError where a line that is not blank did not become a row."""
-    rows, passed = 0, [0]
+    rows = 0
     try:
-        for batch in _parsed(layout, kinds, source, threads, passed):
+        for batch in _parsed(layout, kinds, source, threads):
             rows += batch.num_rows
             yield from_arrow(layout.path, _flags_as_numbers(layout, batch, kinds), kinds)
     except pa.ArrowInvalid as error:
@@ -225,7 +241,6 @@ def _batches(
         ) from error
     except OSError as error:
         raise IngestError(f"Cannot read {layout.path}: {first_line(error)}; fetch or pack it again.") from error
-    rows += passed[0]
     if rows != lines.number() and rows != (filled := lines.filled()):
         raise IngestError(
             _fault(layout, kinds)
@@ -233,21 +248,13 @@ def _batches(
         )
 
 
-def _parsed(layout: Layout, kinds: Kinds, source: Any, threads: bool, passed: list[int]) -> Iterator[Any]:
-    """The rows as Arrow parses them; `passed` counts the lines without values that were passed over."""
-
-    def pass_over(row: Any) -> str:
-        if not _END.fullmatch(row.text):
-            return "error"
-        passed[0] += 1
-        return "skip"
-
+def _parsed(layout: Layout, kinds: Kinds, source: Any, threads: bool) -> Iterator[Any]:
     types = {name: pa.string() if name in layout.flags else ARROW[kind] for name, kind in kinds.items()}
     try:
         reader = pa.csv.open_csv(
             source,
             pa.csv.ReadOptions(column_names=layout.names, block_size=_BLOCK, use_threads=threads),
-            pa.csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=pass_over),
+            pa.csv.ParseOptions(delimiter=layout.delimiter),
             pa.csv.ConvertOptions(
                 column_types=types, include_columns=list(kinds), null_values=_NULLS, strings_can_be_null=True
             ),
@@ -276,12 +283,17 @@ def _text(layout: Layout, newline: str | None = None) -> Iterator[io.TextIOWrapp
 
 def _fault(layout: Layout, kinds: Kinds) -> str | None:
     """What is wrong with a file and in which line: the slow way, for a file that the fast way refused."""
-    line = layout.skipped
+    line, ended = layout.skipped, 0
     try:
         with _text(layout, newline="") as file:
             rows = csv.reader(file, delimiter=layout.delimiter)
             for row in rows:
                 before, line = line, layout.skipped + rows.line_num
+                if len(row) == 1 < len(layout.names) and _END.fullmatch(row[0].encode()):
+                    ended = ended or line
+                    continue
+                if row and ended:
+                    return f"Line {ended} of {layout.path} has no values, and others follow; remove it."
                 if row and (words := _row_fault(layout, kinds, row, lines=line - before)):
                     return f"Line {before + 1} of {layout.path} {words}"
     except csv.Error as error:
@@ -295,8 +307,6 @@ def _row_fault(layout: Layout, kinds: Kinds, row: list[str], lines: int) -> str 
             f"opens a quotation that ends {lines - 1} lines later; close or remove the quotation mark, or the line "
             "breaks in the value."
         )
-    if len(row) == 1 < len(layout.names) and _END.fullmatch(row[0]):
-        return None
     if len(row) != len(layout.names):
         text = f" ({row[0][:60]!r})" if len(row) == 1 else ""
         return f"has {len(row)} values{text}, but there are {len(layout.names)} column names; mend the line."

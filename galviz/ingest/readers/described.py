@@ -99,16 +99,20 @@ def _of_yaml(path: Path, content: bytes, names: list[str]) -> Description:
         raise IngestError(f"The YAML header of {path} is longer than 1 MB; make the file again.")
     header = read_yaml(path, content.decode("utf-8", "replace").splitlines())
     notes = {name: note_of(entry) for name, entry in described(path, header).items()}
-    return Description(notes, says_simulated(header), _masks(meta_of(header).get("__serialized_columns__"), names))
+    return Description(
+        notes, says_simulated(header), _masks(path, meta_of(header).get("__serialized_columns__"), names)
+    )
 
 
-def _masks(serialized: Any, names: list[str]) -> dict[str, str]:
+def _masks(path: Path, serialized: Any, names: list[str]) -> dict[str, str]:
     """The columns of flags that say where others have no value, by the names of these."""
     entries = serialized.values() if isinstance(serialized, Mapping) else ()
     pairs = {}
     for entry in entries:
         parts = [entry.get(key) if isinstance(entry, Mapping) else None for key in ("data", "mask")]
         data, mask = (part.get("name") if isinstance(part, Mapping) else None for part in parts)
-        if data in names and mask in names:
+        if data in names and mask is not None:
+            if mask not in names:
+                raise IngestError(f"{path} lacks the column {mask}, which says where {data} has none; make it again.")
             pairs[data] = mask
     return pairs
