@@ -108,7 +108,8 @@ def test_any_bytes_are_refused_in_a_sentence_or_passed_on(head: bytes) -> None:
         assert str(error).isprintable()
 
 
-@pytest.mark.parametrize("content", [CSV, "error_ra,ra\n1,2\n", "jsonid;ra\n1;2\n", "htmlid\tra\n1\t2\n", "class\n1\n"])
+@pytest.mark.parametrize("content", [CSV, "error_ra,ra\n1,2\n", "jsonid;ra\n1;2\n", "htmlid\tra\n1\t2\n", "class\n1\n",
+                                     "ra,dec,3500,3600,3700,3800\n1,2,3,4,5,6\n"])  # fmt: skip
 def test_a_table_is_no_stranger(content: str, tmp_path: Path) -> None:
     assert open_table(text(tmp_path / "rows.csv", content)).names
 

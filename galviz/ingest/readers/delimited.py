@@ -56,7 +56,7 @@ def open_csv(path: Path, head: bytes) -> ForeignTable:
     refuse_complaint(path, header, head)
     delimiter = max(",\t;|", key=header.count)
     names = split_names(path, header, delimiter)
-    _check_names(path, names)
+    _check_names(path, names, head[start:].decode("utf-8", "replace").lstrip().partition("\n")[0].split(delimiter))
     simulated = any(re.fullmatch(r"#\s*simulated\s*[:=]\s*(yes|true)\s*", note, re.IGNORECASE) for note in notes)
     columns, ruled = _units(notes), _RULED.match(head, start)
     units = ruled[1].decode("utf-8", "replace").split(delimiter) if ruled else []
@@ -68,9 +68,10 @@ def open_csv(path: Path, head: bytes) -> ForeignTable:
     return text_table(layout, head)
 
 
-def _check_names(path: Path, names: tuple[str, ...]) -> None:
-    """Raise IngestError where a first line holds numbers, or what separates the values is not known."""
-    if 2 * sum(map(_is_number, names)) > len(names):
+def _check_names(path: Path, names: tuple[str, ...], following: list[str]) -> None:
+    """Raise IngestError where a first line is one of values, as the `following` one is, or nothing separates them."""
+    below = zip(names, following, strict=False)
+    if 2 * sum(map(_is_number, names)) > len(names) and not any(_is_number(b) > _is_number(a) for a, b in below):
         raise IngestError(f"The first line of {path} holds no column names, but values; put a line of names before it.")
     if len(names) == 1 and re.search(r"\w\s+\w", names[0]):
         raise IngestError(
