@@ -209,3 +209,16 @@ def test_hats_describes_its_columns_in_one_place(tmp_path: Path) -> None:
     assert opened.columns["psf_r"] == ColumnNote("mag", "", "how bright")
     assert opened.columns["ra"].ucd == "pos.eq.ra"
     assert opened.names == tuple(sources(1).columns)
+
+
+def test_a_leaf_without_the_mask_of_another_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "cat" / "dataset" / "Norder=0" / "Dir=0"
+    folder.mkdir(parents=True)
+    (tmp_path / "cat" / "hats.properties").write_text("hats_nrows=4\n")
+    rows = Table({"ra": [1.0, 2.0], "mag": MaskedColumn([17.0, 18.0], mask=[False, True])})
+    rows.write(folder / "Npix=0.parquet")
+    rows.filled(0.0).write(folder / "Npix=1.parquet")
+    opened = open_table(tmp_path / "cat")
+    assert opened.names == ("ra", "mag")
+    with pytest.raises(IngestError, match=r"Npix=1.parquet lacks the column mag.mask of the first file"):
+        list(opened.chunks({"mag": "number"}))

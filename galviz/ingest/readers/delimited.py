@@ -70,8 +70,9 @@ def open_csv(path: Path, head: bytes) -> ForeignTable:
 
 def _check_names(path: Path, names: tuple[str, ...], following: list[str]) -> None:
     """Raise IngestError where a first line is one of values, as the `following` one is, or nothing separates them."""
-    below = zip(names, following, strict=False)
-    if 2 * sum(map(_is_number, names)) > len(names) and not any(_is_number(b) > _is_number(a) for a, b in below):
+    values = zip(names, following, strict=False)
+    named = any(_is_number(below) and not _is_number(name) for name, below in values)
+    if 2 * sum(map(_is_number, names)) > len(names) and not named:
         raise IngestError(f"The first line of {path} holds no column names, but values; put a line of names before it.")
     if len(names) == 1 and re.search(r"\w\s+\w", names[0]):
         raise IngestError(

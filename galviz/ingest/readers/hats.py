@@ -143,7 +143,8 @@ def _chunks(leaves: list[_Leaf], kinds: Kinds, description: Description) -> Iter
 
 
 def _leaf_chunks(leaf: _Leaf, kinds: Kinds, description: Description) -> Iterator[Chunk]:
-    lacking = set(kinds) - set(read_footer(leaf.path)[1].names)
+    masks = (description.masks[name] for name in kinds if name in description.masks)
+    lacking = {*kinds, *masks} - set(read_footer(leaf.path)[1].names)
     if lacking:
         raise IngestError(f"{leaf.path} lacks the column {min(lacking)} of the first file; fetch it again.")
     return parquet_chunks(leaf.path, kinds, description)
