@@ -18,7 +18,7 @@ from galviz.ingest.readers.ecsv import described, meta_of, note_of, read_yaml, s
 from galviz.ingest.readers.table import NOTHING, ColumnNote
 from galviz.ingest.readers.values import first_line
 
-VERSION, CONTENT = b"IVOA.VOTable-Parquet.version", b"IVOA.VOTable-Parquet.content"
+CONTENT = b"IVOA.VOTable-Parquet.content"
 _YAML = b"table_meta_yaml"
 _MOST_XML, _MOST_YAML = 16 << 20, 1 << 20  # bytes
 
