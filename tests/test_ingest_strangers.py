@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
 from galviz.errors import IngestError
-from galviz.ingest import ingest
+from galviz.ingest import account, ingest
 from galviz.ingest.readers import ColumnNote, delimited, open_table
 from galviz.ingest.readers.strangers import refuse_stranger
 from tests.foreign import sources, write
@@ -138,6 +139,20 @@ def test_what_a_server_says_of_a_query_that_failed(tmp_path: Path, after: bool) 
     path = text(tmp_path / "a.vot", f'<?xml version="1.0"?><VOTABLE><RESOURCE>{body}</RESOURCE></VOTABLE>')
     with pytest.raises(IngestError, match=r"says that the query failed \('No column \"psf_q\" & no more'\); ask for"):
         list(open_table(path).chunks({"ra": "number"}))
+
+
+@pytest.mark.parametrize("where", ["before", "behind", "nowhere"])
+def test_a_query_that_was_cut_off_is_told(tmp_path: Path, where: str) -> None:
+    write(FRAME, tmp_path / "rows.fits")
+    Table.read(tmp_path / "rows.fits").write(tmp_path / "rows.vot", format="votable")
+    info, words = "<INFO name='QUERY_STATUS' value='OVERFLOW'/>", (tmp_path / "rows.vot").read_text()
+    if where == "before":
+        words = words.replace("<TABLE", f"{info}<TABLE", 1)
+    elif where == "behind":
+        words = words.replace("</TABLE>", f"</TABLE>{info}")
+    made = ingest(text(tmp_path / "rows.vot", words), tmp_path / "out", "sdss-wise").manifest.groups[0].provenance
+    told = account(made)[0] == "rows.vot says that the query found more rows than it sent (OVERFLOW)"
+    assert told is ("warning" in made["files"][0]) is (where != "nowhere")
 
 
 # Text as others write it

@@ -113,7 +113,8 @@ def account(provenance: Mapping[str, Any]) -> list[str]:
     """The account of an ingested catalogue in lines for a reader; empty for a catalogue made otherwise."""
     if "rows_read" not in provenance:
         return []
-    lines = [f"{provenance['rows_read']:,} rows read"]
+    lines = [f"{file['name']} {file['warning']}" for file in provenance.get("files", ()) if file.get("warning")]
+    lines.append(f"{provenance['rows_read']:,} rows read")
     for step in provenance["steps"]:
         lines.append(f"{step['dropped']:,} dropped, kept where {step['kept where']}: {step['reason']}")
     lines.append(f"{provenance['rows_kept']:,} rows kept")

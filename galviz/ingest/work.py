@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -208,7 +208,7 @@ class _Work:
         made, place = plans(self._job), position(self._job)
         inputs = self._stage.origin.inputs
         return {
-            "files": [{"name": Path(facts["path"]).name, "bytes": facts["size"]} for facts in inputs],
+            "files": [_file(facts, plan.table.warning) for facts, plan in zip(inputs, made, strict=True)],
             "survey": self._job.survey.name,
             SURVEY_TEXT: survey_text(self._job.survey),
             "keep": list(self._job.keep),
@@ -240,6 +240,10 @@ def _nothing_left(job: Job, ledger: Ledger) -> str:
         f"None of the {ledger.read:,} rows of {names} is left after cleaning; most fell at {worst['kept where']!r} "
         f"({worst['reason']}); check the survey."
     )
+
+
+def _file(facts: Mapping[str, Any], warning: str) -> dict[str, Any]:
+    return {"name": Path(facts["path"]).name, "bytes": facts["size"], **({"warning": warning} if warning else {})}
 
 
 def _columns(job: Job, ledger: Ledger) -> Iterator[dict[str, Any]]:

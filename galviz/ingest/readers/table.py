@@ -41,7 +41,8 @@ class ForeignTable:
     where missing. `rows` is None where the file does not say; `simulated` is True where the file says that its sources
     are. A name that the file gives to several columns cannot be read. `columns` holds what the file says of its
     columns, `files` the files read where `path` is a folder. `in_memory` says that it is read into memory as a whole,
-    `row_bytes` how long a row of text is before packing, as the first ones are, 0 where that is not known.
+    `row_bytes` how long a row of text is before packing, as the first ones are, 0 where that is not known. `warning` is
+    what the file says of itself that whoever ingests it must know.
 
     A file that can be read from within has several `stretches`, which `stretch` reads one by one, in any order and at
     the same time: their chunks, one stretch after the other, are those of `chunks`. Their number follows from the
@@ -59,6 +60,7 @@ class ForeignTable:
     stretch: Callable[[Kinds, int], Iterator[Chunk]] | None = field(default=None, repr=False)
     in_memory: bool = False
     row_bytes: float = 0.0
+    warning: str = ""
 
     def __post_init__(self) -> None:
         if len(self.names) > _FIELDS:

@@ -6,6 +6,7 @@ inside the XML are refused. The first table that has rows is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from galviz.ingest.readers.votablerows import PIECE, TYPES, Bytes, Cells, Field
 _BLOCK = 1 << 20
 _CELLS = 1 << 20  # that wait, roughly, since each is text
 _HEADER = 16 << 20  # bytes before the rows, at most
+_END = 1 << 16  # bytes of a file in which lies what is said behind the rows
 
 
 def open_votable(path: Path) -> ForeignTable:
@@ -38,7 +40,25 @@ def open_votable(path: Path) -> ForeignTable:
         raise IngestError(f"{path} has no table with rows; name a VOTable that has one.")
     notes = {field.name: field.note for field in document.fields if field.note != NOTHING}
     names = tuple(field.name for field in document.fields)
-    return ForeignTable(path, names, lambda kinds: _chunks(path, kinds), document.said, document.simulated, notes)
+    cut_off = document.cut_off or _ends_cut_off(path)
+    warning = "says that the query found more rows than it sent (OVERFLOW)" if cut_off else ""
+    return ForeignTable(
+        path,
+        names,
+        lambda kinds: _chunks(path, kinds),
+        document.said,
+        document.simulated,
+        notes,
+        warning=warning,
+    )
+
+
+def _ends_cut_off(path: Path) -> bool:
+    """Whether an INFO behind the rows says so; of a packed file that is not known, since it is not unpacked for it."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END))
+        infos = re.findall(rb"<(?:\w+:)?INFO\b[^>]*>", file.read(_END))
+    return any(b"QUERY_STATUS" in info.upper() and b"OVERFLOW" in info.upper() for info in infos)
 
 
 def _chunks(path: Path, kinds: Kinds) -> Iterator[Chunk]:
@@ -61,7 +81,7 @@ class Document:
         self.path = path
         self.fields: list[Field] = []
         self.said: int | None = None
-        self.simulated = False
+        self.simulated = self.cut_off = False
         self.begun = False
         self._failed = False  # whether an INFO is open that says so of the query, and why
         self._described = False  # whether a FIELD is open, so that what is said is said of it
@@ -209,6 +229,7 @@ class Document:
     def _info(self, attributes: dict[str, str]) -> None:
         name, value = attributes.get("name", "").lower(), attributes.get("value", "").lower()
         self.simulated |= name == "simulated" and value in ("yes", "true")
+        self.cut_off |= (name, value) == ("query_status", "overflow")
         self._failed = (name, value) == ("query_status", "error")
         self._text = "" if self._failed else self._text
 
