@@ -240,6 +240,16 @@ def test_ucds_of_before_2005(tmp_path: Path) -> None:
     assert found["b"].ucd == "pos.eq.ra;meta.main"
 
 
+def test_ucds_are_compared_without_case_and_kept_with_it(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": uniform(0, 360), "y": uniform(-90, 90), "w": uniform(9, 15)})
+    words = ("POS.EQ.RA; Meta.Main", "pos.eq.dec;meta.main", "phot.mag;em.IR.3-4um")
+    notes = {name: ColumnNote("", ucd) for name, ucd in zip(frame, words, strict=True)}
+    table = dataclasses.replace(open_table(write(frame, tmp_path / "rows.csv")), columns=notes)
+    found = {source.names[0]: source.column for source in propose(table).survey.sources}
+    assert [column.name for column in found.values()] == ["ra", "dec", "w"]
+    assert [column.ucd for column in found.values()] == list(words)
+
+
 # Names of columns in tables of SDSS, AllWISE, SkyMapper, HSC, KiDS, UKIDSS, DES, VizieR and SIMBAD.
 USUAL = {
     "magnitude": ("psfMag_u", "modelMag_r", "dered_r", "j_m_2mass", "u_psf", "g_petro", "MAG_AUTO_G", "yAperMag3",
@@ -269,11 +279,11 @@ def test_usual_names(tmp_path: Path, role: str, name: str) -> None:
 
 
 def test_a_photometric_redshift_keeps_its_name(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"ra": 1.0, "dec": 2.0, "zph": uniform(0, 3), "zsp": uniform(0, 3), "z_spec": uniform(0, 3)})
+    names = {"zph": "zph", "Z_B": "z_b", "lp_zPDF": "lp_zpdf", "zsp": "redshift", "z_spec": "z_spec"}
+    frame = pd.DataFrame({"ra": 1.0, "dec": 2.0, **{name: uniform(0, 3) for name in names}})
     sources = described(tmp_path, frame)
-    assert {name: sources[name].column.name for name in ("zph", "zsp", "z_spec")} == {
-        "zph": "zph", "zsp": "redshift", "z_spec": "z_spec"
-    }  # fmt: skip
+    assert {name: sources[name].column.name for name in names} == names
+    assert {sources[name].column.role for name in names} == {"redshift"}
 
 
 def test_a_system_is_named_only_where_the_name_tells(tmp_path: Path) -> None:

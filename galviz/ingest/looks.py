@@ -39,8 +39,13 @@ class Look:
 
     @cached_property
     def ucd(self) -> str:
-        """What it is in today's words, in lower case."""
+        """What it is, in today's words."""
         return modern(self.note.ucd)
+
+    @cached_property
+    def plain_ucd(self) -> str:
+        """The same in lower case, as UCDs are compared."""
+        return "".join(self.ucd.lower().split())
 
     @property
     def is_number(self) -> bool:

@@ -47,13 +47,13 @@ def _candidates(looks: Sequence[Look], ucd: str, names: Sequence[str], low: floa
 
 
 def _is_at(entry: Look, ucd: str) -> bool:
-    return entry.ucd.startswith(ucd) and "error" not in entry.ucd
+    return entry.plain_ucd.startswith(ucd) and "error" not in entry.plain_ucd
 
 
 def _rank_of_place(ra: Look, dec: Look) -> tuple[int, int, int]:
     """How much two columns look like a position, the smaller the more."""
     by_ucd = [_is_at(ra, "pos.eq.ra"), _is_at(dec, "pos.eq.dec")]
-    main = ["meta.main" in entry.ucd for entry, there in zip((ra, dec), by_ucd, strict=True) if there]
+    main = ["meta.main" in entry.plain_ucd for entry, there in zip((ra, dec), by_ucd, strict=True) if there]
     names = (ra.plain, dec.plain)
     return -sum(main), -sum(by_ucd), PLACES.index(names) if names in PLACES else len(PLACES)
 

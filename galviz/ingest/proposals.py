@@ -157,10 +157,10 @@ def _identifier(looks: Sequence[Look]) -> Look | None:
     for place, entry in enumerate(looks):
         if entry.kind != "integer" or len(np.unique(entry.values)) < len(entry.values):
             continue
-        by_ucd = re.match(r"meta\.id", entry.ucd)
+        by_ucd = re.match(r"meta\.id", entry.plain_ucd)
         if by_ucd or entry.plain in ID_NAMES or re.fullmatch(r"\w*_?id|id_\w+|\w*(objid|source_?id)\w*", entry.plain):
             known = entry.plain not in ID_NAMES
-            ranked.append(("meta.main" not in entry.ucd, not by_ucd, known, place))
+            ranked.append(("meta.main" not in entry.plain_ucd, not by_ucd, known, place))
     return looks[min(ranked)[-1]] if ranked else None
 
 
@@ -174,7 +174,7 @@ def _class_columns(looks: Sequence[Look]) -> tuple[Look | None, Look | None]:
     """The column of true classes and that of predicted ones, where there are such."""
     found: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
     for place, entry in enumerate(looks):
-        by_ucd = bool(re.match(_CLASS_UCD, entry.ucd))
+        by_ucd = bool(re.match(_CLASS_UCD, entry.plain_ucd))
         if entry.kind == "text" and 0 < len(_spellings(entry)) <= MOST_CLASSES:
             rank = next(
                 (n for n, names in enumerate(_CLASS_NAMES) if re.fullmatch(names, entry.plain)), len(_CLASS_NAMES)
@@ -257,7 +257,7 @@ def _measured(
 
 def _role(entry: Look) -> tuple[str, str]:
     """The role of a column of numbers, and by what."""
-    by_ucd = [rule for rule in RULES if re.match(rule.ucds, entry.ucd)]
+    by_ucd = [rule for rule in RULES if re.match(rule.ucds, entry.plain_ucd)]
     by_name = [rule for rule in RULES if re.fullmatch(rule.names, entry.plain, re.IGNORECASE)]
     for rules, words in ((by_ucd, " by its UCD"), (by_name, " by its name")):
         if rule := next((rule for rule in rules if rule.allows(entry)), None):
@@ -291,10 +291,10 @@ def _system(entry: Look) -> str:
 def _name(entry: Look, role: str, taken: set[str]) -> str:
     """A name that is free: its own, but redshift for the first spectroscopic one."""
     own = cleaned_name(entry.plain)
-    spectroscopic = role == "redshift" and "ph" not in f"{entry.plain} {entry.ucd}"
-    return (
-        "redshift" if spectroscopic and "redshift" not in taken else next(n for n in _numbered(own) if n not in taken)
-    )
+    photometric = re.search(_PHOTOMETRIC, f"{entry.plain_ucd} {entry.plain}")
+    if role == "redshift" and not photometric and "redshift" not in taken:
+        return "redshift"
+    return next(name for name in _numbered(own) if name not in taken)
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -26,6 +26,6 @@ _OLD = (
 
 
 def modern(ucd: str) -> str:
-    """A UCD in lower case, without blanks around its words; one of the old kind as today's where that is known."""
-    lower = ";".join(word.strip() for word in ucd.lower().split(";"))
-    return next((words for pattern, words in _OLD if re.fullmatch(pattern, lower)), lower)
+    """A UCD as it is, or, where it is of the old kind and known, in the words of today."""
+    lower = ucd.strip().lower()
+    return next((words for pattern, words in _OLD if re.fullmatch(pattern, lower)), ucd.strip())
