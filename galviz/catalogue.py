@@ -2,7 +2,8 @@
 
 The manifest is written last and renamed into place, so a folder without a manifest is not a catalogue.
 
-A HATS catalogue that galviz exported has one too and is opened in place; its classes are stored by name.
+A HATS catalogue that galviz exported has one too and is opened in place; its classes are stored by name. One that
+others made gets its manifest when something is first written beside its files (`galviz.ingest.inplace`).
 
 Columns that come later (probabilities, an embedding) lie in sidecar parts of the same row order; adding
 them writes a manifest of the next version and gives a new `Catalogue` value.
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 
 from galviz.disk import replacing
 from galviz.errors import CatalogueError
+from galviz.foreign import read_foreign
 from galviz.formulas import FORMULAS
 from galviz.manifest import Column, Group, Manifest, Part, stamp
 from galviz.selection import Selection
@@ -57,6 +59,23 @@ class Catalogue:
         """Number of parts; every group of columns has the same."""
         return len(self.manifest.groups[0].parts)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the parts are files that galviz did not write."""
+        return bool(self.manifest.groups[0].readings)
+
+    def check_writable(self) -> None:
+        """Raise CatalogueError where nothing can be written beside files that galviz did not write."""
+        if self.is_in_place and not os.access(self.path, os.W_OK | os.X_OK):
+            raise CatalogueError(
+                f"Nothing can be written into {self.path}; make a copy elsewhere with `galviz ingest {self.path} OUT`."
+            )
+
+    def keep_manifest(self) -> None:
+        """Write the manifest of a catalogue that was opened without one. Raises CatalogueError."""
+        if not (self.path / MANIFEST).exists():
+            write_text(self.path / MANIFEST, self.manifest.to_json())
+
     def read_part(self, part: int, columns: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """The columns of one part as NumPy arrays; classes as codes, derived columns computed."""
         manifest = self.manifest
@@ -69,7 +88,7 @@ class Catalogue:
         for group in manifest.groups:
             names = [column.name for column in group.columns if column.name in needed]
             if names:
-                stored.update(_read(self.path, group.parts[part], names, manifest.class_names))
+                stored.update(_read(self.path, group, part, names, manifest.class_names))
         if wrong := next((name for name in stored if stored[name].dtype != manifest.columns[name].dtype), None):
             found, expected = stored[wrong].dtype, manifest.columns[wrong].dtype
             raise CatalogueError(
@@ -81,7 +100,7 @@ class Catalogue:
         """The `tallies` of every stored column of a part: as it was written, else by reading it."""
         result: dict[str, Any] = {}
         for group in self.manifest.groups:
-            result |= _written_tallies(self.path / group.parts[part].path)
+            result |= {} if group.readings else _written_tallies(self.path / group.parts[part].path)
         names = [column.name for group in self.manifest.groups for column in group.columns]
         rest = [self.manifest.columns[name] for name in names if name not in result]
         return result | (tallies(rest, self.read_part(part, [column.name for column in rest])) if rest else {})
@@ -135,6 +154,7 @@ class Catalogue:
         A sidecar of the same name is replaced. Nothing changes when `parts` raises or a part has another
         number of rows.
         """
+        self.check_writable()
         taken = {c.name for g in self.manifest.groups if g.name != name for c in g.columns}
         if clash := taken & {column.name for column in columns}:
             raise CatalogueError(f"The catalogue {self.manifest.name} already has a column {sorted(clash)[0]!r}.")
@@ -170,8 +190,11 @@ def _selected_part(part: int, catalogue: Catalogue, columns: list[str], selectio
     return frame[columns]
 
 
-def _read(root: Path, part: Part, names: list[str], classes: Sequence[str]) -> dict[str, NDArray[Any]]:
+def _read(root: Path, group: Group, number: int, names: list[str], classes: Sequence[str]) -> dict[str, NDArray[Any]]:
+    part = group.parts[number]
     path = root / part.path
+    if group.readings:
+        return read_foreign(path, part.rows, group, names, classes)
     try:
         table = pq.read_table(path, columns=names, page_checksum_verification=True, memory_map=True, partitioning=None)
         arrays = {name: _coded(table.column(name), classes).to_numpy() for name in names}
@@ -243,8 +266,14 @@ def open_catalogue(path: str | os.PathLike[str]) -> Catalogue:
     for group in manifest.groups:
         for part in group.parts:
             if not (folder / part.path).is_file():
-                raise CatalogueError(f"The catalogue {folder} lacks {part.path}; make the catalogue again.")
-    return Catalogue(folder.resolve(), manifest, hashlib.sha256(data).hexdigest())
+                remedy = "fetch" if group.readings else "make"
+                raise CatalogueError(f"The catalogue {folder} lacks {part.path}; {remedy} the catalogue again.")
+    return Catalogue(folder.resolve(), manifest, digest_of(data))
+
+
+def digest_of(manifest: bytes) -> str:
+    """What tells one version of a catalogue from any other, from the bytes of its manifest."""
+    return hashlib.sha256(manifest).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -294,6 +323,18 @@ def check_place(path: Path, overwrite: bool) -> None:
         raise CatalogueError(f"{path} is a file and is not overwritten; choose another folder.")
     if path.exists() and any(path.iterdir()) and not (path / MANIFEST).is_file():
         raise CatalogueError(f"{path} is not a catalogue and is not overwritten; choose another folder.")
+    if (path / MANIFEST).is_file() and _has_foreign_parts(path):
+        raise CatalogueError(
+            f"{path} holds files that galviz did not write and is not overwritten; choose another folder."
+        )
+
+
+def _has_foreign_parts(folder: Path) -> bool:
+    """Whether galviz did not write the parts of the catalogue in `folder`; of a damaged one, whether that may be."""
+    try:
+        return any(group.get("readings") for group in json.loads((folder / MANIFEST).read_bytes())["groups"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return (folder / "dataset").exists()
 
 
 def tallies(columns: Sequence[Column], arrays: Arrays) -> dict[str, Any]:

@@ -28,7 +28,6 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
-from galviz import __version__
 from galviz.catalogue import Catalogue, as_selection
 from galviz.disk import whole
 from galviz.errors import ModelError
@@ -48,6 +47,7 @@ from galviz.features import (
 from galviz.manifest import Column
 from galviz.progress import Progress, silent
 from galviz.selection import Selection
+from galviz.version import __version__
 
 FORMAT = 1
 CARD, ESTIMATOR = "card.json", "estimator.skops"

@@ -13,16 +13,16 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from galviz import __version__
 from galviz.errors import CatalogueError, SelectionError
 from galviz.formulas import FORMULAS
 from galviz.grammar import RESERVED
+from galviz.version import __version__
 
 FORMAT = 1
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -82,7 +82,10 @@ class SourceClass:
 
 @dataclass(frozen=True)
 class Part:
-    """One Parquet file of a catalogue: path relative to the catalogue, rows and SHA-256."""
+    """One Parquet file of a catalogue: path relative to the catalogue, rows and SHA-256.
+
+    Of a file that galviz did not write it is the SHA-256 of the footer, which is read faster.
+    """
 
     path: str
     rows: int
@@ -90,13 +93,45 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How files that galviz did not write hold a column.
+
+    `spelling` is its name there, "" where it is made by `made`, a formula of FORMULAS and the columns that it reads.
+    A whole number or a text that equals `null` is missing, and so is a number that equals one of `sentinels`; any other
+    is multiplied by `factor`, and missing where it then is infinite, below `minimum`, or at or above `maximum`.
+    `classes` are further spellings of classes, in capitals.
+    """
+
+    spelling: str = ""
+    factor: float = 1.0
+    sentinels: tuple[float, ...] = ()
+    minimum: float = float("-inf")
+    maximum: float = float("inf")
+    made: tuple[str, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
+    null: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the usual; infinity is no number of JSON."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value != getattr(Reading(), name)}
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Reading:
+        return cls(**{**raw, "sentinels": tuple(raw.get("sentinels", ())), "made": tuple(raw.get("made", ()))})
+
+
+@dataclass(frozen=True)
 class Group:
-    """Columns that were written together: the base columns, or a sidecar such as an embedding."""
+    """Columns that were written together: the base columns, or a sidecar such as an embedding.
+
+    `readings`, one a column, say how to read parts that galviz did not write; without them columns are as they are.
+    """
 
     name: str
     columns: tuple[Column, ...]
     parts: tuple[Part, ...]
     provenance: Mapping[str, Any]
+    readings: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,7 +193,10 @@ class Manifest:
         raise SelectionError(f"The catalogue {self.name} has no column {name!r}; `galviz info` lists its columns.")
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1, default=list) + "\n"
+        raw = dataclasses.asdict(self)
+        for entry, group in zip(raw["groups"], self.groups, strict=True):
+            entry["readings"] = [reading.to_json() for reading in group.readings]
+        return json.dumps(raw, indent=1, default=list) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
@@ -174,6 +212,7 @@ class Manifest:
                 tuple(_column(entry) for entry in group["columns"]),
                 tuple(Part(**part) for part in group["parts"]),
                 group["provenance"],
+                tuple(Reading.from_json(reading) for reading in group.get("readings", ())),
             )
             for group in raw["groups"]
         )
@@ -190,10 +229,24 @@ class Manifest:
             for part in group.parts:
                 if Path(part.path).is_absolute() or ".." in Path(part.path).parts:
                     raise CatalogueError(f"names a part outside the catalogue, {part.path}")
+            _check_readings(group)
         for column in self.columns.values():
             np.dtype(column.dtype)
             if column.formula and column.formula[0] not in FORMULAS:
                 raise CatalogueError(f"derives {column.name} by {column.formula[0]!r}, which this galviz does not know")
+
+
+def _check_readings(group: Group) -> None:
+    if not group.readings:
+        return
+    if len(group.readings) != len(group.columns):
+        raise CatalogueError(f"reads {len(group.readings)} columns, not {len(group.columns)}")
+    spelled = {column.name for column, reading in zip(group.columns, group.readings, strict=True) if reading.spelling}
+    for column, reading in zip(group.columns, group.readings, strict=True):
+        if column.name not in spelled and not (reading.made and {*reading.made[1:]} <= spelled):
+            raise CatalogueError(f"does not say what {column.name} is read from")
+        if reading.made and reading.made[0] not in FORMULAS:
+            raise CatalogueError(f"makes {column.name} by {reading.made[0]!r}, which this galviz does not know")
 
 
 def _column(raw: dict[str, Any]) -> Column:

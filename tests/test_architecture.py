@@ -12,13 +12,14 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports from layers above its own and from its own, never from one below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("galviz.errors",),
+    ("galviz.errors", "galviz.version"),
     ("galviz.progress", "galviz.disk", "galviz.healpix"),
     ("galviz.kernels",),
     ("galviz.clauses",),
     ("galviz.grammar",),
     ("galviz.selection",),
     ("galviz.formulas", "galviz.manifest", "galviz.healpix"),
+    ("galviz.foreign",),
     ("galviz.catalogue",),
     ("galviz.surveys",),
     ("galviz.features", "galviz.work", "galviz.naming", "galviz.spare"),

@@ -89,7 +89,7 @@ def test_every_import_is_a_declared_dependency(folder: str) -> None:
 
 def test_the_version_stands_in_one_place() -> None:
     assert "version" in PROJECT["project"]["dynamic"]
-    assert PROJECT["tool"]["hatch"]["version"]["path"] == "galviz/__init__.py"
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "galviz/version.py"
     assert re.search(rf"^## {re.escape(galviz.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 

@@ -22,7 +22,6 @@ from astropy.table import Table
 from astropy.units import Unit
 from numpy.typing import NDArray
 
-from galviz import __version__
 from galviz.catalogue import Catalogue, as_selection, blocks
 from galviz.disk import room, whole
 from galviz.errors import GalvizError
@@ -32,6 +31,7 @@ from galviz.export.votable import described, write_votable
 from galviz.manifest import Column
 from galviz.progress import Progress, silent
 from galviz.selection import Selection
+from galviz.version import __version__
 
 _CHUNK = 50_000  # rows in memory as text
 _BYTES_A_VALUE = 12  # of text, roughly; the binary formats need less

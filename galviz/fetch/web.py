@@ -24,8 +24,8 @@ from urllib3.exceptions import HTTPError, LocationParseError, SSLError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 from urllib3.util import Timeout, Url, parse_url
 
-from galviz import __version__
 from galviz.errors import FetchError
+from galviz.version import __version__
 
 HOST = "zenodo.org"
 _LOCAL = "127.0.0.1"

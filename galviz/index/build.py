@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from galviz.catalogue import Catalogue, cannot_write
+from galviz.catalogue import MANIFEST, Catalogue, cannot_write
 from galviz.disk import FULL, discard, held
 from galviz.errors import CatalogueError
 from galviz.index import layout as sizes
@@ -40,12 +40,15 @@ def write_index(catalogue: Catalogue, folder: Path, progress: Callable[[int], No
     """
     if catalogue.rows > _MOST_ROWS:
         raise CatalogueError(f"{catalogue.path} has {catalogue.rows:,} sources; an index holds {_MOST_ROWS:,} at most.")
+    catalogue.check_writable()
     staging = folder.parent / _STAGING
+    _refuse_what_others_wrote(catalogue, staging)
     try:
         with _alone(staging, catalogue):
             with _cleared_when_full(staging):
                 job = _prepared(catalogue, staging)
                 _Build(job, catalogue, progress, client).run()
+            catalogue.keep_manifest()
             _move_in(job.at(FINAL), folder)
             for other in folder.parent.iterdir():
                 if other not in (folder, staging):
@@ -53,6 +56,14 @@ def write_index(catalogue: Catalogue, folder: Path, progress: Callable[[int], No
             discard(staging)
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def _refuse_what_others_wrote(catalogue: Catalogue, staging: Path) -> None:
+    """Raise CatalogueError where the place of the index was taken before galviz wrote anything into the folder."""
+    if not catalogue.is_in_place or (catalogue.path / MANIFEST).exists():
+        return
+    if staging.parent.exists() and any(entry != staging for entry in staging.parent.iterdir()):
+        raise CatalogueError(f"{staging.parent} holds what galviz did not write; move it elsewhere to make an index.")
 
 
 @contextmanager

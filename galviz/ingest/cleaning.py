@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from galviz.foreign import codes, numbers, stored
 from galviz.formulas import FORMULAS
 from galviz.ingest.ledger import Ledger
 from galviz.manifest import Column
 from galviz.surveys import Source, Step, Survey
 
-__all__ = ["KEPT", "Arrays", "Ledger", "applicable", "clean", "judged"]
+__all__ = ["KEPT", "Arrays", "Ledger", "applicable", "clean", "judged", "ledger_of"]
 
 Arrays = dict[str, NDArray[Any]]
 Ranges = dict[str, tuple[float, float]]  # smallest and largest value of columns that lack none
-UNKNOWN = -1
 KEPT = -1
+_SEPARATION = "pos.angDistance"
 
 
 def applicable(steps: Sequence[Step], present: set[str]) -> tuple[Step, ...]:
@@ -31,6 +32,20 @@ def applicable(steps: Sequence[Step], present: set[str]) -> tuple[Step, ...]:
         if columns and not wrong_kind:
             chosen.append(Step(step.reason, columns, step.low, step.high, step.values))
     return tuple(chosen)
+
+
+def ledger_of(survey: Survey, columns: Sequence[Column]) -> Ledger:
+    """A ledger without any count, for rows of these columns.
+
+    Sources that several rows show are told by the first column of the role id; the nearest match wins, which the
+    first column of the UCD pos.angDistance tells. Of labelled rows it is found before any step, of others after all
+    of them, as Clarke et al. (2020) did.
+    """
+    identity = next((column.name for column in columns if column.role == "id"), "")
+    nearest = next((column.name for column in columns if column.ucd.split(";")[0] == _SEPARATION), "")
+    labelled = any(column.role == "truth" and column.kind == "class" for column in columns)
+    steps = applicable(survey.steps, {column.name for column in columns})
+    return Ledger(steps, identity, nearest if identity else "", bool(identity) and labelled)
 
 
 def clean(arrays: Mapping[str, Any], sources: Sequence[Source], survey: Survey, ledger: Ledger) -> Arrays:
@@ -52,48 +67,19 @@ def judged(
     ledger.read += rows
     result: Arrays = {}
     ranges: Ranges = {}
+    names = [entry.name for entry in survey.classes]
     for source in sources:
         name = source.column.name
         if name not in arrays:
             result[name] = FORMULAS[source.made[0]](*(result[column] for column in source.made[1:]))
         elif source.column.kind == "class":
-            result[name] = _codes(arrays[name], survey, ledger)
+            result[name] = codes(arrays[name], survey.class_names, names, ledger.leave_unclassed)
         else:
-            result[name] = _without_sentinels(_in_unit(arrays[name], source, ledger), source, ledger)
+            result[name] = numbers(arrays[name], source.reading(), partial(ledger.null, name))
         if result[name].dtype.kind == "f":
             _count_missing(name, result[name], ledger, ranges)
     fell = _fell(result, ranges, ledger, rows)
-    return {source.column.name: _stored(result[source.column.name], source.column) for source in sources}, fell
-
-
-def _in_unit(values: NDArray[Any], source: Source, ledger: Ledger) -> NDArray[Any]:
-    """The values of a file in the unit of the column; what equals a sentinel, in the file's unit, is null."""
-    if values.dtype.kind != "f" or (source.factor == 1.0 and not source.sentinels):
-        return values
-    bad = np.zeros(len(values), bool)
-    for sentinel in source.sentinels:
-        found = ~bad & (np.abs(values - sentinel) <= 1e-6 * abs(sentinel))  # of single precision, maybe
-        ledger.null(source.column.name, f"{sentinel:g}", int(found.sum()))
-        bad |= found
-    return np.where(bad, np.nan, values) * source.factor
-
-
-def _without_sentinels(values: NDArray[Any], source: Source, ledger: Ledger) -> NDArray[Any]:
-    if values.dtype.kind != "f" or not values.size:
-        return values
-    with np.errstate(invalid="ignore"):
-        low, high = np.fmin.reduce(values), np.fmax.reduce(values)
-    if not (low < source.minimum or high >= source.maximum or np.isinf(low) or np.isinf(high)):
-        return values
-    infinite = np.isinf(values)
-    below, above = (values < source.minimum) & ~infinite, (values >= source.maximum) & ~infinite
-    for reason, which in (
-        ("infinite", infinite),
-        (f"below {source.minimum:g}", below),
-        (f"at least {source.maximum:g}", above),
-    ):
-        ledger.null(source.column.name, reason, int(which.sum()))
-    return np.where(infinite | below | above, np.nan, values)
+    return {source.column.name: stored(result[source.column.name], source.column) for source in sources}, fell
 
 
 def _count_missing(name: str, values: NDArray[Any], ledger: Ledger, ranges: Ranges) -> None:
@@ -105,28 +91,6 @@ def _count_missing(name: str, values: NDArray[Any], ledger: Ledger, ranges: Rang
         ledger.missing[name] += int(np.isnan(values).sum())
     else:
         ranges[name] = float(low), float(high)
-
-
-def _codes(texts: Any, survey: Survey, ledger: Ledger) -> NDArray[np.int8]:
-    """Codes into the classes of the survey; a text that names none of them is -1 and counted."""
-    column = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.string(), from_pandas=True)
-    encoded = column.dictionary_encode()
-    numbers = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    spellings = encoded.dictionary.to_pylist()
-    names = [entry.name for entry in survey.classes]
-    codes = np.full(len(spellings) + 1, UNKNOWN, np.int8)  # the last one is for a missing text
-    counts = np.bincount(numbers + 1, minlength=len(spellings) + 1)
-    for place, spelling in enumerate(spellings):
-        text = str(spelling).strip()
-        name = survey.class_names.get(text.upper(), text.upper())
-        if name in names:
-            codes[place] = names.index(name)
-        else:
-            ledger.unknown[text[:40]] += int(counts[place + 1])
-    if counts[0]:
-        ledger.unknown[""] += int(counts[0])
-    result: NDArray[np.int8] = codes[numbers]
-    return result
 
 
 def _fell(arrays: Arrays, ranges: Ranges, ledger: Ledger, rows: int) -> NDArray[np.int8]:
@@ -156,9 +120,3 @@ def _passes(step: Step, arrays: Arrays, names: Sequence[str]) -> NDArray[np.bool
         else:
             passed &= (values > step.low) & (values < step.high)
     return passed
-
-
-def _stored(values: NDArray[Any], column: Column) -> NDArray[Any]:
-    if np.dtype(column.dtype).kind == "i" and values.dtype.kind == "f":
-        values = np.where(np.isnan(values), UNKNOWN, values)
-    return values.astype(column.dtype, copy=False)

@@ -16,7 +16,7 @@ from cachetools import LRUCache, cached
 from numpy.typing import NDArray
 
 from galviz.errors import IngestError
-from galviz.ingest.cleaning import applicable
+from galviz.ingest.cleaning import ledger_of
 from galviz.ingest.ledger import Ledger
 from galviz.ingest.matching import Plan, make_plan
 from galviz.ingest.readers import open_table
@@ -31,7 +31,6 @@ _PACKED = 4  # times as large is text as when it is packed, roughly
 _LONGER = (8, 2)  # times as long as is usual for a text, and as its first rows, are its rows at most
 _LEFT = 4  # one row in so many is left after cleaning, at least but for the worst of files
 ROW = "#row"  # no column can be called this
-_SEPARATION = "pos.angDistance"
 
 
 @dataclass(frozen=True)
@@ -83,18 +82,8 @@ def position(job: Job) -> tuple[str, ...]:
 
 
 def new_ledger(job: Job) -> Ledger:
-    """A ledger of this job without any count.
-
-    Sources that several rows show are told by the first column of the role id; the nearest match wins, which the
-    first column of the UCD pos.angDistance tells. Of labelled rows it is found before any step, of others after all
-    of them, as Clarke et al. (2020) did.
-    """
-    known = columns(job)
-    identity = next((column.name for column in known if column.role == "id"), "")
-    nearest = next((column.name for column in known if column.ucd.split(";")[0] == _SEPARATION), "")
-    labelled = any(column.role == "truth" and column.kind == "class" for column in known)
-    steps = applicable(job.survey.steps, {column.name for column in known})
-    return Ledger(steps, identity, nearest if identity else "", bool(identity) and labelled)
+    """A ledger of this job without any count."""
+    return ledger_of(job.survey, columns(job))
 
 
 def run_rows(job: Job) -> int:

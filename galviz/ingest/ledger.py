@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +71,10 @@ class Ledger:
             self.sentinels[column] += values
             self.reasons[column, reason] += values
 
+    def leave_unclassed(self, text: str, rows: int) -> None:
+        """Count rows whose class is a text that names none."""
+        self.unknown[text] += rows
+
     def resolve(self, dropped: int, fallen: Sequence[int], shared: int, most: int) -> None:
         """Enter that `dropped` duplicates fell, of which `fallen` had been counted at each of the steps."""
         self.duplicates, self.shared, self.most = dropped, shared, most
@@ -110,7 +114,9 @@ class Ledger:
 
 
 def account(provenance: Mapping[str, Any]) -> list[str]:
-    """The account of an ingested catalogue in lines for a reader; empty for a catalogue made otherwise."""
+    """The account of an ingested catalogue, or of one opened in place, in lines for a reader; empty for any other."""
+    if "not applied" in provenance:
+        return list(_account_in_place(provenance))
     if "rows_read" not in provenance:
         return []
     lines = [f"{file['name']} {file['warning']}" for file in provenance.get("files", ()) if file.get("warning")]
@@ -121,20 +127,31 @@ def account(provenance: Mapping[str, Any]) -> list[str]:
     if shared := provenance.get("duplicates", {}).get("shared"):
         duplicates = provenance["duplicates"]
         lines.append(f"{shared:,} {duplicates['column']} stood in several rows, at most {duplicates['most rows']:,}")
-    for column in provenance["columns"]:
-        lines.append(_column_line(column))
-    for name, reason in provenance["ignored"].items():
-        lines.append(f"{name}: ignored ({reason})")
+    lines += _column_lines(provenance)
     for text, number in provenance["unknown_classes"].items():
         lines.append(f"class {text!r} is not one of the survey's: {number:,} rows without a class")
     return lines
 
 
+def _account_in_place(provenance: Mapping[str, Any]) -> Iterator[str]:
+    yield f"opened in place, as of the survey {provenance['survey']}: {provenance['opened in place']}"
+    for step in provenance["not applied"]:
+        yield f"not applied: kept where {step['kept where']} ({step['reason']})"
+    yield from _column_lines(provenance)
+
+
+def _column_lines(provenance: Mapping[str, Any]) -> Iterator[str]:
+    for column in provenance["columns"]:
+        yield _column_line(column)
+    for name, reason in provenance["ignored"].items():
+        yield f"{name}: ignored ({reason})"
+
+
 def _column_line(column: Mapping[str, Any]) -> str:
     notes = [f"from {column['read as']}", column["unit"], column.get("note", "")]
-    if column["sentinels to null"]:
+    if column.get("sentinels to null"):
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in column.get("nulled", {}).items())
         notes.append(f"{column['sentinels to null']:,} sentinels to null{f' ({reasons})' if reasons else ''}")
-    if column["missing"]:
+    if column.get("missing"):
         notes.append(f"missing in {column['missing']:,} rows read")
     return f"{column['name']}: {', '.join(note for note in notes if note)}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from galviz.errors import IngestError
+from galviz.foreign import kind_of
 from galviz.grammar import RESERVED
 from galviz.ingest.readers import Chunk, ColumnNote, ForeignTable
 from galviz.manifest import Column
@@ -39,7 +40,7 @@ class Plan:
     def kinds(self) -> dict[str, str]:
         """What to read, as `ForeignTable.chunks` wants it."""
         columns = {source.column.name: source.column for source in self.sources}
-        return {spelling: _kind(columns[name]) for name, spelling in self.spellings.items()}
+        return {spelling: kind_of(columns[name]) for name, spelling in self.spellings.items()}
 
     def chunks(self, stretch: int) -> Iterator[Chunk]:
         """The chunks of one stretch of the file."""
@@ -69,12 +70,6 @@ class Plan:
             )
 
 
-def _kind(column: Column) -> str:
-    if column.kind == "class":
-        return "text"
-    return "integer" if column.role == "id" else "number"
-
-
 # Which survey
 
 
@@ -99,7 +94,7 @@ def find_survey(survey: str | Path | Survey | None, tables: Sequence[ForeignTabl
 def _best_fit(tables: Sequence[ForeignTable]) -> Survey:
     """Of the surveys that fit every file, the one that reads most columns and, of those, requires most."""
     table = tables[0]
-    fits = [name for name in _closed() if all(_fits(SURVEYS[name], entry) for entry in tables)]
+    fits = fitting(tables)
     if not fits:
         raise IngestError(
             f"{table.path} fits none of the surveys {', '.join(_closed())}{_nearest(table)}; {_advice(table)}."
@@ -109,6 +104,11 @@ def _best_fit(tables: Sequence[ForeignTable]) -> Survey:
     if len(best) > 1:
         raise IngestError(f"{table.path} fits the surveys {' and '.join(best)} equally well; say which by --survey.")
     return SURVEYS[best[0]]
+
+
+def fitting(tables: Sequence[ForeignTable]) -> list[str]:
+    """The surveys that fit every file, but for those that take columns of any name."""
+    return [name for name in _closed() if all(_fits(SURVEYS[name], entry) for entry in tables)]
 
 
 def _nearest(table: ForeignTable) -> str:

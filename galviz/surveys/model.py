@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from galviz.manifest import Column, SourceClass
+from galviz.manifest import Column, Reading, SourceClass
 from galviz.surveys.units import factor
 
 
@@ -40,6 +40,12 @@ class Source:
     def factor(self) -> float:
         """What a value of the file is multiplied by; 1 where the units cannot be converted."""
         return (factor(self.unit, self.column.unit) if self.unit else None) or 1.0
+
+    def reading(self, spelling: str = "", classes: Mapping[str, str] | None = None, null: str = "") -> Reading:
+        """How a file holds the column that calls it `spelling`, its classes `classes` too, and what lacks `null`."""
+        made = () if spelling else self.made
+        limits = (self.minimum, self.maximum)
+        return Reading(spelling, self.factor, self.sentinels, *limits, made, classes or {}, null)
 
 
 @dataclass(frozen=True)

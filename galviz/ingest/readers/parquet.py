@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from galviz.errors import IngestError
+from galviz.foreign import without
 from galviz.ingest.readers import table
 from galviz.ingest.readers.described import Description, description_of
 from galviz.ingest.readers.table import NOTHING, Chunk, ForeignTable, Kinds
@@ -94,23 +95,9 @@ def parquet_chunks(path: Path, kinds: Kinds, description: Description, groups: r
 def _with_gaps(batch: Any, kinds: Kinds, description: Description) -> Any:
     """The rows with null where a mask, or the value that stands for a missing one, says that there is none."""
     for name in kinds:
-        values = batch.column(name)
-        gaps = _gaps(values, description.notes.get(name, NOTHING).null)
+        values = without(batch.column(name), description.notes.get(name, NOTHING).null)
         if mask := description.masks.get(name):
             gaps = batch.column(mask).cast(pa.bool_()).fill_null(False)
-        if gaps is not None:
-            place = batch.schema.get_field_index(name)
-            batch = batch.set_column(place, name, pc.if_else(gaps, pa.scalar(None, values.type), values))
+            values = pc.if_else(gaps, pa.scalar(None, values.type), values)
+        batch = batch.set_column(batch.schema.get_field_index(name), name, values)
     return batch
-
-
-def _gaps(values: Any, null: str) -> Any:
-    """Where whole numbers or texts equal the one that stands for a missing value; None where there is no such."""
-    whole = pa.types.is_integer(values.type)
-    if not null or not (whole or pa.types.is_string(values.type)):
-        return None
-    try:
-        wanted = pa.scalar(int(null) if whole else null, values.type)
-    except (ValueError, OverflowError):
-        return None
-    return pc.equal(values, wanted).fill_null(False)

@@ -12,52 +12,26 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from galviz.errors import IngestError
+from galviz.foreign import ARROW, arrow_column, first_line, refuse_empty_ids, refuse_float_ids
 from galviz.ingest.readers.table import Kinds
 
-ARROW = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
+__all__ = [
+    "ARROW",
+    "arrow_column",
+    "first_line",
+    "from_arrow",
+    "refuse_float_ids",
+    "refuse_numbers",
+    "text_column",
+    "with_gaps",
+]
+
 _WANTED = {"integer": "a whole number", "number": "a number", "text": "text"}
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error that others raised, without its full stop."""
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return "".join(letter if letter.isprintable() else "?" for letter in line[:300]).rstrip(". ")
 
 
 def from_arrow(path: Path, batch: Any, kinds: Kinds) -> dict[str, NDArray[Any]]:
     """The wanted columns of an Arrow table or record batch."""
     return {name: arrow_column(path, name, batch.column(name), kind) for name, kind in kinds.items()}
-
-
-def arrow_column(path: Path, name: str, values: Any, kind: str) -> Any:
-    """An Arrow column of numbers as NumPy, of text as it is.
-
-    Raises IngestError for numbers as names, floats as identifiers and empty identifiers.
-    """
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode() if isinstance(values, pa.Array) else values.cast(values.type.value_type)
-    if kind == "text" and not (_is_text(values.type) or pa.types.is_null(values.type)):
-        raise IngestError(f"The column {name} of {path} holds {values.type}, not the names of classes; write names.")
-    if kind == "integer":
-        refuse_float_ids(path, name, pa.types.is_floating(values.type))
-    try:
-        values = values.cast(ARROW[kind])
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise IngestError(f"The column {name} of {path} does not hold numbers: {first_line(error)}.") from error
-    if kind == "integer":
-        refuse_empty_ids(path, name, values.null_count)
-    if kind == "text":
-        return values
-    result: NDArray[Any] = values.to_numpy() if isinstance(values, pa.ChunkedArray) else _zero_copy(values)
-    return result
-
-
-def _zero_copy(values: Any) -> Any:
-    return values.to_numpy(zero_copy_only=False)
-
-
-def _is_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def text_column(path: Path, name: str, texts: Sequence[str | None], kind: str, before: int) -> Any:
@@ -86,21 +60,6 @@ def _name_the_row(path: Path, name: str, values: Any, kind: str, before: int) ->
             raise IngestError(
                 f"Row {row:,} of {path} has {text[:40]!r} in the column {name}, which needs {_WANTED[kind]}; mend it."
             ) from error
-
-
-def refuse_float_ids(path: Path, name: str, floating: bool) -> None:
-    """Raise IngestError for identifiers that were stored as floating-point numbers."""
-    if floating:
-        raise IngestError(
-            f"The column {name} of {path} holds floating-point numbers, which lose digits of identifiers above 2^53; "
-            "write it as 64-bit integers or as text."
-        )
-
-
-def refuse_empty_ids(path: Path, name: str, missing: int) -> None:
-    """Raise IngestError where `missing` identifiers are empty."""
-    if missing:
-        raise IngestError(f"The column {name} of {path} is empty in {missing} rows; every row needs one.")
 
 
 def refuse_numbers(path: Path, name: str) -> None:
