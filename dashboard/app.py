@@ -19,9 +19,10 @@ from dashboard.guide import guide_tab
 from dashboard.models import models_tab
 from dashboard.state import Session, Settings
 from dashboard.tasks import words
-from galviz.catalogue import MANIFEST, Catalogue, open_catalogue
+from galviz.catalogue import MANIFEST, Catalogue
 from galviz.errors import GalvizError
 from galviz.index import open_index
+from galviz.ingest.inplace import open_catalogue
 
 TABS: tuple[tuple[str, str, Callable[[Session, Settings], pn.viewable.Viewable]], ...] = (
     ("explore", "Explore", lambda session, _: explore_tab(session).panel),

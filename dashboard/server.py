@@ -28,11 +28,11 @@ from dashboard.pictures import CLUSTER, STATISTICS, Asked, Backdrop, Bars, Count
 from dashboard.state import Look, Settings
 from dashboard.tasks import WORKING, words
 from dashboard.views import default_planes
-from galviz.catalogue import open_catalogue
 from galviz.draw import Viewport, column_range, never
 from galviz.errors import GalvizError
 from galviz.export import EXPORTERS, export
 from galviz.index import open_index
+from galviz.ingest.inplace import open_catalogue
 from galviz.selection import Box, Polygon, Range, Selection
 
 log = logging.getLogger("galviz")

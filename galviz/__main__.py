@@ -16,7 +16,7 @@ import click
 
 import galviz
 from galviz import classify as classifier
-from galviz.catalogue import MANIFEST, open_catalogue, write_text
+from galviz.catalogue import MANIFEST, write_text
 from galviz.classify import CLASSIFIERS
 from galviz.demo import make_demo
 from galviz.disk import room
@@ -31,6 +31,7 @@ from galviz.index import build_index, bytes_needed, has_index, is_whole
 from galviz.info import describe, lines
 from galviz.ingest import SURVEY_TEXT, account
 from galviz.ingest import ingest as ingest_files
+from galviz.ingest.inplace import open_catalogue
 from galviz.ingest.proposals import propose
 from galviz.ingest.readers import open_table
 from galviz.progress import Report, rows_of
@@ -43,6 +44,11 @@ from galviz.work import connected
 _MODEL_BYTES = 100_000_000  # a forest of 200 trees on some ten thousand sources, roughly
 
 PathLike = click.Path(path_type=Path)
+_IN_PLACE = click.option(
+    "--survey",
+    metavar="NAME|FILE.toml",
+    help="Of a HATS catalogue opened in place: whose columns these are. [default: the survey that fits, or a proposal]",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -191,15 +197,22 @@ def verify(catalogue: Path) -> None:
     opened = open_catalogue(catalogue)
     with Report("verify") as report:
         verify_catalogue(opened, report)
-    click.echo(f"{opened.rows:,} sources in {opened.parts} parts at {catalogue} are whole.")
+    if opened.is_in_place:
+        click.echo(
+            f"{opened.rows:,} sources in {opened.parts} files at {catalogue} can be read and are where they belong; "
+            "galviz did not write them and has no checksums to compare them with."
+        )
+    else:
+        click.echo(f"{opened.rows:,} sources in {opened.parts} parts at {catalogue} are whole.")
 
 
 @cli.command()
 @click.argument("catalogue", type=PathLike)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def info(catalogue: Path, as_json: bool) -> None:
+@_IN_PLACE
+def info(catalogue: Path, as_json: bool, survey: str | None) -> None:
     """Say what a catalogue holds and how it was made."""
-    opened = open_catalogue(catalogue)
+    opened = open_catalogue(catalogue, survey)
     with Report("info") as report:
         facts = describe(opened, report)
     click.echo(json.dumps(facts, indent=1, default=list) if as_json else "\n".join(lines(facts)))
@@ -215,6 +228,7 @@ def info(catalogue: Path, as_json: bool) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0)
 @click.option("--train-fraction", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5)
 @click.option("--overwrite", is_flag=True, help="Replace the model at --model.")
+@_IN_PLACE
 def train(
     catalogue: Path,
     out: Path,
@@ -225,9 +239,10 @@ def train(
     seed: int,
     train_fraction: float,
     overwrite: bool,
+    survey: str | None,
 ) -> None:
     """Train a classifier on the labelled sources of a catalogue; half of them stay for `evaluate`."""
-    opened = open_catalogue(catalogue)
+    opened = open_catalogue(catalogue, survey)
     refuse_existing(out, overwrite)
     names = [name.strip() for name in features.split(",")] if features else None
     with Report("train") as report, room(out, _MODEL_BYTES):
@@ -248,9 +263,10 @@ def train(
 @cli.command()
 @click.argument("catalogue", type=PathLike)
 @click.option("--model", "path", type=PathLike, required=True, help="A model that `galviz train` made.")
-def classify(catalogue: Path, path: Path) -> None:
+@_IN_PLACE
+def classify(catalogue: Path, path: Path, survey: str | None) -> None:
     """Give every source of a catalogue its class and probabilities."""
-    opened, model = open_catalogue(catalogue), classifier.load(path)
+    opened, model = open_catalogue(catalogue, survey), classifier.load(path)
     with Report("classify") as report, room(catalogue, opened.rows * 4 * (len(model.classes) + 1)):
         classifier.classify(opened, model, progress=report)
 
@@ -259,9 +275,10 @@ def classify(catalogue: Path, path: Path) -> None:
 @click.argument("catalogue", type=PathLike)
 @click.option("--sample", type=click.IntRange(min=1), default=10_000, help="How many sources UMAP is fitted on.")
 @click.option("--seed", type=click.IntRange(min=0), default=42)
-def embed(catalogue: Path, sample: int, seed: int) -> None:
+@_IN_PLACE
+def embed(catalogue: Path, sample: int, seed: int, survey: str | None) -> None:
     """Give every source of a catalogue its place on the UMAP."""
-    opened = open_catalogue(catalogue)
+    opened = open_catalogue(catalogue, survey)
     with Report("embed") as report, room(catalogue, opened.rows * 8):
         embed_catalogue(opened, sample=sample, seed=seed, progress=report)
 
@@ -273,9 +290,10 @@ def embed(catalogue: Path, sample: int, seed: int) -> None:
     metavar="ADDRESS",
     help="A Dask scheduler, such as tcp://host:8786, whose workers do the work; they must see the same files.",
 )
-def index(catalogue: Path, scheduler: str | None) -> None:
+@_IN_PLACE
+def index(catalogue: Path, scheduler: str | None, survey: str | None) -> None:
     """Write the index that the views of the page read, unless it is up to date and whole."""
-    opened = open_catalogue(catalogue)
+    opened = open_catalogue(catalogue, survey)
     with Report("index") as report:
         if is_whole(opened, rows_of(opened.rows, report, "checked")):
             click.echo(f"The index of {catalogue} is up to date.")
@@ -305,9 +323,10 @@ def evaluate(catalogue: Path, path: Path, as_json: bool) -> None:
 @click.option("--where", metavar="EXPR", default="", help="Which sources, such as \"class == 'QSO' and p_best > 0.9\".")
 @click.option("--columns", metavar="A,B,...", help="Which columns; by default all that are stored.")
 @click.option("--overwrite", is_flag=True, help="Replace the file, or the HATS catalogue, at OUT.")
-def export(catalogue: Path, out: Path, where: str, columns: str | None, overwrite: bool) -> None:
+@_IN_PLACE
+def export(catalogue: Path, out: Path, where: str, columns: str | None, overwrite: bool, survey: str | None) -> None:
     """Write the selected sources to OUT: .csv, .ecsv, .parquet, .fits, .vot, .xml, or a folder .hats."""
-    opened = open_catalogue(catalogue)
+    opened = open_catalogue(catalogue, survey)
     refuse_existing(out, overwrite)
     names = [name.strip() for name in columns.split(",")] if columns else None
     with Report("export") as report:

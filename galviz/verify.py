@@ -15,12 +15,16 @@ import pyarrow.parquet as pq
 from galviz.catalogue import Catalogue
 from galviz.disk import sha256_of
 from galviz.errors import CatalogueError
+from galviz.foreign import first_line
 from galviz.healpix import ORDER, healpix
 from galviz.index import check_index, has_index
+from galviz.ingest.inplace import footer_digest
+from galviz.ingest.readers.hats import open_hats, pixel_of
 from galviz.manifest import Group, Part
 from galviz.progress import Progress, rows_of, silent
 from galviz.work import mapped
 
+_PIXELS = f"_healpix_{ORDER}"
 _Ends = tuple[int, int] | None  # the first and the last HEALPix pixel of a part that is sorted by them
 
 
@@ -28,10 +32,14 @@ def verify(catalogue: Catalogue, progress: Progress = silent) -> None:
     """Read every file of a catalogue and compare it with the manifest, and the index with the catalogue.
 
     Of each part the SHA-256, the checksums of its pages, the columns and their types, the rows, and their order where
-    the manifest names one; of the ledger the sum. Raises CatalogueError at the first part that is not what was
-    written, and StaleIndexError for an index that is not.
+    the manifest names one; of the ledger the sum. Of files that galviz did not write: whether they are those that were
+    opened and as many rows as their properties say, can be read from end to end, and hold rows of their pixel only.
+    Raises CatalogueError, or IngestError for such files, at the first part that is not what was written, and
+    StaleIndexError for an index that is not.
     """
     manifest, indexed = catalogue.manifest, has_index(catalogue)
+    if catalogue.is_in_place:
+        open_hats(catalogue.path)
     for group in manifest.groups:
         _check_ledger(catalogue, group)
     tell = rows_of(catalogue.rows * (len(manifest.groups) + indexed), progress, "read")
@@ -81,6 +89,8 @@ def _check_part(catalogue: Catalogue, unit: _Unit) -> _Ends:
     """Raise CatalogueError unless a part is what was written."""
     group, part = catalogue.manifest.groups[unit.group], unit.part(catalogue)
     path = catalogue.path / part.path
+    if group.readings:
+        return _check_foreign(catalogue, unit)
     try:
         if sha256_of(path) != part.sha256:
             raise _damaged(path, "its SHA-256 is another")
@@ -91,6 +101,33 @@ def _check_part(catalogue: Catalogue, unit: _Unit) -> _Ends:
             return _read(path, file, _place(group))
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, " ".join(str(error).split()).rstrip(".")) from error
+
+
+def _check_foreign(catalogue: Catalogue, unit: _Unit) -> _Ends:
+    """Raise GalvizError unless a file of others is the one that was opened, and its rows are of its pixel."""
+    path = catalogue.path / unit.part(catalogue).path
+    if footer_digest(path) != unit.part(catalogue).sha256:
+        raise CatalogueError(
+            f"{path} is not the file that was opened: its footer is another; open the catalogue again."
+        )
+    catalogue.read_part(unit.number, [column.name for column in catalogue.manifest.groups[unit.group].columns])
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            astray = sum(_astray(path, batch) for batch in file.iter_batches())
+    except (OSError, pa.ArrowException) as error:
+        raise CatalogueError(f"Cannot read {path}: {first_line(error)}; fetch it again.") from error
+    if astray:
+        raise CatalogueError(f"{path} holds {astray:,} rows that lie outside of its HEALPix pixel; fetch it again.")
+    return None
+
+
+def _astray(path: Path, batch: Any) -> int:
+    """How many rows are not of the pixel that the file is named for, by the column of pixels where there is one."""
+    if _PIXELS not in batch.schema.names:
+        return 0
+    order, pixel = pixel_of(path)
+    pixels = batch.column(_PIXELS).to_numpy(zero_copy_only=False)
+    return int((pixels.astype(np.int64) >> 2 * (ORDER - order) != pixel).sum())
 
 
 def _check_schema(path: Path, schema: Any, group: Group) -> None:

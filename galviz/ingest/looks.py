@@ -19,6 +19,7 @@ from galviz.surveys.units import factor, known_unit
 # What catalogues write where there is no value; one of them counts when it lies far from the other values.
 SENTINELS = (-9999.0, 9999.0, -999.0, 999.0, -99.0, 99.0, -999.9, 999.9, -99.9, 99.9, -99.99, 99.99, 1e20, -1e20)
 _ROWS = 50_000  # of numbers that are looked at
+_ENOUGH = 10_000  # rows, from as many chunks as it takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +158,17 @@ def _first_rows(table: ForeignTable, names: Sequence[str], kind: str) -> dict[st
 
 
 def _read(table: ForeignTable, kinds: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-    chunk, _ = next(iter(table.chunks(kinds)), ({name: np.empty(0) for name in kinds}, 1.0))
-    return chunk
+    chunks: list[Mapping[str, Any]] = []
+    for chunk, _ in table.chunks(kinds):
+        chunks.append(chunk)
+        if sum(len(next(iter(part.values()))) for part in chunks) >= _ENOUGH:
+            break
+    return {name: _joined([chunk[name] for chunk in chunks], kind) for name, kind in kinds.items()}
+
+
+def _joined(pieces: Sequence[Any], kind: str) -> NDArray[Any]:
+    arrays = [np.asarray(piece, object) if kind == "text" else piece for piece in pieces]
+    return np.concatenate(arrays) if arrays else np.empty(0)
 
 
 def _is_whole(values: NDArray[Any]) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from galviz.errors import IngestError
 from galviz.ingest.readers.described import Description, description_of
 from galviz.ingest.readers.parquet import parquet_chunks, read_footer
 from galviz.ingest.readers.streams import HEAD
-from galviz.ingest.readers.table import Chunk, ForeignTable, Kinds
+from galviz.ingest.readers.table import NOTHING, Chunk, ColumnNote, ForeignTable, Kinds
 from galviz.ingest.readers.values import first_line
 
 PROPERTIES = ("hats.properties", "properties")
+_COLLECTION = "collection.properties"
 _OWN = ("_healpix_29", "_hipscat_index", "Norder", "Dir", "Npix")  # columns that place a row, not of the survey
 _LEAF = re.compile(r"Norder=(\d+)/Dir=(\d+)/Npix=(\d+)\b")
 _DEEPEST = 29
@@ -41,8 +42,8 @@ def open_hats(path: Path) -> ForeignTable:
     Raises IngestError where the folder is none, or a leaf is missing or damaged, or the rows are not as many as
     its properties say. The rows come in nested order of their pixels.
     """
-    root = _main_catalogue(path)
-    properties = _properties(root)
+    root = main_catalogue(path)
+    properties = properties_of(root)
     kind = properties.get("dataproduct_type", "object")
     if kind not in ("object", "source"):
         raise IngestError(f"{root} is a HATS catalogue of the type {kind!r}; name one of objects or sources.")
@@ -59,7 +60,7 @@ def open_hats(path: Path) -> ForeignTable:
         lambda kinds: _chunks(leaves, kinds, description),
         rows,
         description.simulated,
-        description.notes,
+        _placed(description.notes, properties),
         files,
         len(leaves),
         lambda kinds, number: _leaf_chunks(leaves[number], kinds, description),
@@ -74,11 +75,27 @@ def _description(root: Path, leaf: Path, schema: Any) -> Description:
     return description.completed(description_of(common, read_footer(common)[1]))
 
 
-def _main_catalogue(path: Path) -> Path:
+def _placed(notes: Mapping[str, ColumnNote], properties: Mapping[str, str]) -> dict[str, ColumnNote]:
+    """The notes, with the UCD of a position for the columns that the rows are sorted by."""
+    placed = dict(notes)
+    for axis in ("ra", "dec"):
+        if name := properties.get(f"hats_col_{axis}"):
+            note = notes.get(name, NOTHING)
+            placed[name] = replace(note, ucd=note.ucd or f"pos.eq.{axis};meta.main")
+    return placed
+
+
+def is_hats(path: Path) -> bool:
+    """Whether a folder says that it is a HATS catalogue or a collection of such."""
+    return any((path / name).is_file() for name in (*PROPERTIES, _COLLECTION))
+
+
+def main_catalogue(path: Path) -> Path:
+    """The folder of the catalogue itself, which of a collection is its main one. Raises IngestError for any other."""
     if any((path / name).is_file() for name in PROPERTIES):
         return path
-    if (path / "collection.properties").is_file():
-        main = _read_properties(path / "collection.properties").get("hats_primary_table_url", "")
+    if (path / _COLLECTION).is_file():
+        main = _read_properties(path / _COLLECTION).get("hats_primary_table_url", "")
         folder = (path / main).resolve()
         if main and folder.is_relative_to(path.resolve()) and any((folder / name).is_file() for name in PROPERTIES):
             return folder
@@ -86,7 +103,8 @@ def _main_catalogue(path: Path) -> Path:
     raise IngestError(f"{path} is a folder and no HATS catalogue; name the files in it.")
 
 
-def _properties(root: Path) -> dict[str, str]:
+def properties_of(root: Path) -> dict[str, str]:
+    """What the properties of a catalogue say. Raises IngestError where they cannot be read."""
     return _read_properties(next(root / name for name in PROPERTIES if (root / name).is_file()))
 
 
@@ -102,13 +120,23 @@ def _read_properties(path: Path) -> dict[str, str]:
 
 
 def _leaves(root: Path) -> Iterator[_Leaf]:
-    """The files of the rows: one a pixel, or several in a folder of it."""
+    for file in files_of(root):
+        yield _Leaf(file, *pixel_of(file), read_footer(file)[0].num_rows)
+
+
+def files_of(root: Path) -> Iterator[Path]:
+    """The files of the rows: one a pixel, or several in a folder of it. Raises IngestError for one of no pixel."""
     for path in sorted((root / "dataset").glob("Norder=*/Dir=*/Npix=*")):
-        found = _LEAF.search(path.as_posix())
-        if found is None or int(found[1]) > _DEEPEST or path.name.startswith((".", "_")):
-            raise IngestError(f"{path} does not name its HEALPix pixel; fetch the catalogue again.")
-        for file in sorted(path.glob("[!._]*")) if path.is_dir() else [path]:
-            yield _Leaf(file, int(found[1]), int(found[3]), read_footer(file)[0].num_rows)
+        pixel_of(path)
+        yield from sorted(path.glob("[!._]*")) if path.is_dir() else [path]
+
+
+def pixel_of(path: Path) -> tuple[int, int]:
+    """The order and the number of the HEALPix pixel that a file, or the folder of it, is named for."""
+    found = _LEAF.search(path.as_posix())
+    if found is None or int(found[1]) > _DEEPEST or path.name.startswith((".", "_")):
+        raise IngestError(f"{path} does not name its HEALPix pixel; fetch the catalogue again.")
+    return int(found[1]), int(found[3])
 
 
 def _check(root: Path, properties: dict[str, str], leaves: list[_Leaf]) -> None:
