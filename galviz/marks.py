@@ -51,7 +51,7 @@ class Marks:
 
     def __init__(self, catalogue: Catalogue, index: Index, plane: Plane, clauses: Collection[Clause]) -> None:
         self.catalogue, self.index, self.plane, self.clauses = catalogue, index, plane, tuple(clauses)
-        self.words = borrow(plane.size // WORD)
+        self.words, self._let_go = borrow(plane.size // WORD), give_back
         found = [conditions_of(catalogue, plane, clause) for clause in self.clauses]
         self.is_local = None not in found
         self.conditions: list[Condition] = [condition for known in found if known for condition in known]
@@ -60,7 +60,7 @@ class Marks:
         self._whole = threading.Lock()
 
     def __del__(self) -> None:
-        give_back(self.words)
+        self._let_go(self.words)
 
     @property
     def nbytes(self) -> int:

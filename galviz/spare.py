@@ -46,8 +46,11 @@ class Pool:
             return self._chunks[number][start : start + words]
 
     def give_back(self, words: Words) -> None:
-        """Let words that were borrowed be used again; nobody looks at them any more."""
-        if words.size >= LEAST:
+        """Let words that were borrowed be used again; nobody looks at them any more.
+
+        Also while the interpreter ends, when names of modules are gone.
+        """
+        if words.base is not None:
             self._returned.append(words)
 
     def reserve(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,6 +151,16 @@ def test_words_that_nobody_looks_at_any_more_are_used_again(
     assert other.words.ctypes.data == words.ctypes.data
     other.fill_whole(never)
     assert rows_in(index, index.planes[0], words) == wanted(catalogue, Range("r", 14, 15))
+
+
+def test_an_interpreter_that_ends_says_nothing_of_masks(catalogue: Catalogue) -> None:
+    code = (
+        "import sys; from galviz import spare; spare.LEAST = 1; import galviz as gv; "
+        "view = gv.Viewport('u', 'v', (-6, 6), (-4, 4), 300, 200); cat = gv.open_catalogue(sys.argv[1]); "
+        "kept = [gv.draw(cat, view, 'r > 17', by='class_pred'), gv.draw(cat, view, 'r > 17', mean='p_best')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(catalogue.path)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_the_shared_words_of_several_masks(catalogue: Catalogue, index: Index) -> None:
