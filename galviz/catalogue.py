@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from galviz.disk import replacing
+from galviz.disk import put, replacing
 from galviz.errors import CatalogueError
 from galviz.foreign import read_foreign
 from galviz.formulas import FORMULAS
@@ -172,10 +172,15 @@ class Catalogue:
                 raise CatalogueError(f"{name} has {len(written)} of {self.parts} parts.")
             group = Group(name, tuple(columns), tuple(written), {**(provenance or {}), **stamp()})
             others = tuple(entry for entry in self.manifest.groups if entry.name != name)
-            manifest = dataclasses.replace(self.manifest, version=version, groups=(*others, group))
-            write_text(self.path / MANIFEST, manifest.to_json())
+            text = dataclasses.replace(self.manifest, version=version, groups=(*others, group)).to_json()
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
+            raise
+        try:
+            write_text(self.path / MANIFEST, text)
+        except BaseException:
+            if (self.path / MANIFEST).read_text(encoding="utf-8") != text:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
         for old in self.manifest.groups:
             if old.name == name:
@@ -370,7 +375,7 @@ class CatalogueWriter:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        self.path = Path(os.path.abspath(self.path))
+        self.path = Path(os.path.realpath(self.path))
         check_place(self.path, self.overwrite)
         self._folder = self.path.with_name(f".{self.path.name}.partial")
         self._parts: dict[int, Part] = {}
@@ -407,15 +412,10 @@ class CatalogueWriter:
         if manifest.rows == 0:
             raise CatalogueError(f"No row is left for the catalogue {self.path}; nothing was written.")
         write_text(self._folder / MANIFEST, manifest.to_json())
-        old = self.path.with_name(f".{self.path.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
         try:
-            if self.path.exists():
-                os.replace(self.path, old)
-            os.replace(self._folder, self.path)
+            put(self._folder, self.path)
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def blocks(rows: int, size: int) -> Iterator[slice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -22,6 +23,7 @@ from galviz.errors import GalvizError
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # what file systems say that cannot lock files
 _PIECE = 1 << 20
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of <fcntl.h> and <linux/fs.h>
 
 
 class Sink:
@@ -70,18 +72,24 @@ def replacing(path: Path) -> Iterator[Sink]:
 def whole(path: Path) -> Iterator[BinaryIO]:
     """A file that gets its name once the block is done and its bytes are on the disk; else nothing is left of it.
 
-    Raises OSError.
+    Raises OSError. A file that has replaced another one stays where only its folder cannot be synced.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary, replaces = path.with_name(f".{path.name}.{uuid.uuid4().hex}"), path.exists()
     try:
         with temporary.open("wb", buffering=_PIECE) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        sync_folder(path.parent)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    try:
+        sync_folder(path.parent)
+    except OSError:
+        if not replaces:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(path: Path) -> None:
@@ -115,6 +123,35 @@ def discard(folder: Path) -> None:
     trash = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
     os.replace(folder, trash)
     shutil.rmtree(trash, ignore_errors=True)
+
+
+def put(folder: Path, target: Path) -> None:
+    """Give a folder its name; what had that name before is removed once the folder is there.
+
+    There is the old one or the new one at every moment, where the system can exchange names in one step; elsewhere
+    there is neither for the time of a rename. Raises OSError, and the old one stays.
+    """
+    if not target.exists():
+        os.replace(folder, target)
+    elif _exchanged(folder, target):
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        old = folder.with_name(f"{folder.name}.old")
+        os.replace(target, old)
+        try:
+            os.replace(folder, target)
+        except BaseException:
+            os.replace(old, target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    sync_folder(target.parent)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two names, as only Linux can; whether that was done."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    paths = _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other)
+    return rename is not None and rename(*paths, _RENAME_EXCHANGE) == 0
 
 
 def sha256_of(path: Path) -> str:

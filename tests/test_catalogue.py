@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from galviz.catalogue import Catalogue, CatalogueWriter, blocks, open_catalogue
 from galviz.errors import CatalogueError, SelectionError
 from galviz.manifest import Column, Manifest, new_manifest
 from galviz.selection import Selection
+from galviz.verify import verify
+from tests.faults import Disk, failing
 from tests.samples import CLASSES, COLUMNS, random_arrays, small_disk, write_catalogue
 
 ARRAYS = random_arrays(1000)
@@ -152,6 +156,21 @@ def test_a_sidecar_that_fails_changes_nothing(catalogue: Catalogue) -> None:
     assert list((catalogue.path / "sidecars").iterdir()) == []
 
 
+def test_a_sidecar_on_a_disk_that_fails_is_there_or_is_not(tmp_path: Path) -> None:
+    for number in count(1):
+        catalogue = write_catalogue(tmp_path / str(number), ARRAYS, parts=1)
+        with failing(Disk(number)) as disk:
+            try:
+                sidecar(catalogue)
+            except (CatalogueError, OSError):
+                pass
+            else:
+                break
+        verify(open_catalogue(catalogue.path))
+        verify(sidecar(open_catalogue(catalogue.path)))
+    assert disk.done == number - 1 > 6
+
+
 def write(path: Path, number: int = 0, overwrite: bool = False) -> CatalogueWriter:
     manifest = new_manifest(
         "sample", "none", {}, title="", simulated=True, classes=CLASSES, features=(), derived=(), defaults={}
@@ -197,6 +216,28 @@ def test_nothing_is_overwritten_unless_asked_and_only_by_a_whole_catalogue(tmp_p
         writer.write(0, {"x": np.zeros(3)})
     assert open_catalogue(old.path).frame().compute()["x"].tolist() == [0, 0, 0, 1, 1]
     assert [entry.name for entry in tmp_path.iterdir()] == ["cat"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_catalogue_that_cannot_be_replaced_stays(
+    tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr("galviz.disk._exchanged", lambda one, other: False)
+    old = write_catalogue(tmp_path / "cat", ARRAYS)
+    (tmp_path / "link").symlink_to("cat")
+    for number in count(1):
+        with (
+            failing(Disk(number)) as disk,
+            suppress(CatalogueError),
+            write(tmp_path / "link", overwrite=True) as writer,
+        ):
+            writer.write(0, {"x": np.zeros(3)})
+        if disk.done < number:
+            break
+        assert open_catalogue(old.path).rows in (old.rows, 3)
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == ["cat", "link"]
+    assert open_catalogue(tmp_path / "link").rows == open_catalogue(tmp_path / "cat").rows == 3
 
 
 def test_what_is_not_a_catalogue_is_never_overwritten(tmp_path: Path) -> None:

@@ -7,8 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galviz.disk import discard, free_at, held, is_full, replacing, room, sha256_of, size_in_words, take_room
+from galviz.disk import (
+    discard,
+    free_at,
+    held,
+    is_full,
+    put,
+    replacing,
+    room,
+    sha256_of,
+    size_in_words,
+    take_room,
+    whole,
+)
 from galviz.errors import CatalogueError, GalvizError
+from tests.faults import Disk, failing
 
 
 @pytest.mark.parametrize(
@@ -68,6 +81,58 @@ def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
         raise ValueError("stop")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_fails_is_the_old_one_or_the_new_one(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "file"
+    for number in range(1, 9):
+        path.unlink(missing_ok=True)
+        if there:
+            path.write_bytes(b"old")
+        with failing(Disk(number)) as disk:
+            try:
+                with whole(path) as file:
+                    file.write(b"new")
+            except OSError:
+                assert path.read_bytes() in (b"old", b"new") if there else not path.exists()
+                assert list(tmp_path.iterdir()) == [path] * there
+            else:
+                break
+    assert disk.done == number - 1 == 4  # write, sync, rename, sync of the folder
+    assert path.read_bytes() == b"new"
+
+
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("new", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    return tmp_path / "new", tmp_path / "target"
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_takes_the_place_of_another_one(
+    tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr("galviz.disk._exchanged", lambda one, other: False)
+    new, target = folders(tmp_path)
+    put(new, target)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["target", "target/new"]
+    put(target, tmp_path / "free")
+    assert [path.name for path in tmp_path.iterdir()] == ["free"]
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_a_folder_that_cannot_be_put_leaves_the_old_one(
+    tmp_path: Path, fails: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("galviz.disk._exchanged", lambda one, other: False)
+    new, target = folders(tmp_path)
+    with pytest.raises(OSError, match="Input/output error"), failing(Disk(fails)):
+        put(new, target)
+    assert (target / "target").exists()
+    assert (new / "new").exists()
 
 
 def test_a_folder_is_held_by_one(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import hashlib
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from galviz.index import build_index
 from galviz.ingest.readers import open_table
 from galviz.manifest import Column
 from galviz.simulate.catalogue import simulate
+from tests.faults import Disk, failing
 from tests.samples import write_catalogue
 
 # LSDB speaks to pandas in ways that pandas warns of, so it has a process of its own.
@@ -163,6 +165,23 @@ def test_a_stop_leaves_the_old_catalogue(sky: Catalogue, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["sky.hats"]
     gv.export(sky, None, tmp_path / "sky.hats")
     assert f"hats_nrows={sky.rows}\n" in (tmp_path / "sky.hats" / "hats.properties").read_text()
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_disk_that_fails_leaves_the_old_catalogue_or_the_new_one(
+    sky: Catalogue, tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr("galviz.disk._exchanged", lambda one, other: False)
+    rows = {gv.export(sky, where, tmp_path / "sky.hats") for where in ("psf_r < 19", "psf_r < 18")}
+    for number in count(1, 3):
+        with failing(Disk(number)) as disk, suppress(GalvizError, OSError):
+            gv.export(sky, "psf_r < 19", tmp_path / "sky.hats")
+        if disk.done < number:
+            break
+        assert gv.open_catalogue(tmp_path / "sky.hats").rows in rows
+        assert [path.name for path in tmp_path.iterdir()] == ["sky.hats"]
+    assert number > 20
 
 
 def test_what_is_no_hats_catalogue_is_not_replaced(sky: Catalogue, tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ chunk sorted by pixel, until it is known how many there are in each pixel.
 from __future__ import annotations
 
 import datetime
-import hashlib
 import os
 import shutil
-import threading
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galviz.catalogue import MANIFEST, write_text
+from galviz.disk import put, sha256_of, whole
 from galviz.errors import GalvizError
 from galviz.export.sheet import Sheet, schema_of, table_of
 from galviz.export.votable import described
@@ -65,17 +65,14 @@ def replace_hats(write: Callable[[Sheet, Path], None], sheet: Sheet, target: Pat
     """
     if target.exists() and not (target / PROPERTIES).is_file():
         raise GalvizError(f"{target} is not a HATS catalogue and is not overwritten; choose another name.")
-    mark = f"{os.getpid()}.{threading.get_ident()}"
-    temporary, old = (target.with_name(f".{target.name}.{mark}{end}") for end in ("", ".old"))
+    target = Path(os.path.realpath(target))
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         temporary.mkdir()
         write(sheet, temporary)
-        if target.exists():
-            os.replace(target, old)
-        os.replace(temporary, target)
+        put(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_hats(sheet: Sheet, folder: Path) -> None:
@@ -172,12 +169,9 @@ def _slices(chunks: Sequence[Any], pixels: Sequence[NDArray[np.int64]], entry: T
 def _write_tile(table: Any, folder: Path, entry: Tile, footers: list[Any]) -> None:
     path = folder / entry.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        pq.write_table(
-            table, file, compression="zstd", write_page_checksum=True, row_group_size=_GROUP, metadata_collector=footers
-        )
-        file.flush()
-        os.fsync(file.fileno())
+    with whole(path) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True, row_group_size=_GROUP)
+    footers.append(pq.read_metadata(path))
     footers[-1].set_file_path(entry.path)
 
 
@@ -185,7 +179,7 @@ def _manifest(sheet: Sheet, tiles: Sequence[Tile], folder: Path) -> Manifest:
     """The manifest of the same sources as a catalogue whose parts are the tiles."""
     names = {column.name for column in sheet.columns}
     parts = tuple(
-        Part(f"dataset/{entry.path}", entry.rows, _digest(folder / "dataset" / entry.path)) for entry in tiles
+        Part(f"dataset/{entry.path}", entry.rows, sha256_of(folder / "dataset" / entry.path)) for entry in tiles
     )
     base = Group("base", tuple(replace(column, formula=()) for column in sheet.columns), parts, sheet.provenance)
     return replace(
@@ -196,11 +190,6 @@ def _manifest(sheet: Sheet, tiles: Sequence[Tile], folder: Path) -> Manifest:
         version=1,
         created=stamp()["date"],
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _properties(sheet: Sheet, east: str, north: str, tiles: Sequence[Tile]) -> dict[str, object]:
@@ -228,7 +217,5 @@ def _properties(sheet: Sheet, east: str, north: str, tiles: Sequence[Tile]) -> d
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    with whole(path) as file:
+        file.write(("\n".join(lines) + "\n").encode())
