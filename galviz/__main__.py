@@ -7,10 +7,14 @@ import importlib
 import ipaddress
 import json
 import os
+import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -434,12 +438,38 @@ def check_port(address: str, port: int) -> None:
         raise GalvizError(f"Cannot listen on port {port} of {address}: {error.strerror}; choose another.") from None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line: 0 for success, 1 with one line on standard error, 2 for misuse, 130 when interrupted."""
+class _Ended(BaseException):
+    """Somebody asked this process to end."""
+
+
+def _end(*_: object) -> NoReturn:
+    raise _Ended
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Let SIGTERM raise _Ended in the block, so that what is half-written is cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
     try:
-        result = cli.main(
-            args=None if arguments is None else list(arguments), prog_name="galviz", standalone_mode=False
-        )
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line: 0 for success, 1 with one line on standard error, 2 for misuse, 130 when interrupted by
+    Ctrl-C and 143 when ended by SIGTERM."""
+    try:
+        with _ended_cleanly():
+            result = cli.main(
+                args=None if arguments is None else list(arguments), prog_name="galviz", standalone_mode=False
+            )
+    except _Ended:
+        click.echo("Ended; nothing is half-written, run the command again to go on.", err=True)
+        return 128 + signal.SIGTERM
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:

@@ -208,6 +208,43 @@ def test_an_input_that_has_changed_is_not_gone_on_with(tmp_path: Path, source: P
     assert ingest(source, tmp_path / "out", "sdss-wise").rows
 
 
+def test_an_input_that_may_have_changed_in_its_middle_is_read_again(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size, its time of change and its ends are the old ones."""
+    monkeypatch.setattr("galviz.ingest.journal._ENDS", 1_000)
+    begun(tmp_path, source)
+    state, lines = source.stat(), source.read_bytes().splitlines(keepends=True)
+    lines[30] = b"2" + lines[30][1:]
+    source.write_bytes(b"".join(lines))
+    os.utime(source, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(KeyboardInterrupt):
+        ingest(source, tmp_path / "out", "sdss-wise", progress=stop_at(3))
+    ingest(source, tmp_path / "out", "sdss-wise")
+    assert contents(tmp_path / "out") == contents(ingest(source, tmp_path / "whole" / "out", "sdss-wise").path)
+
+
+def test_a_catalogue_behind_a_link_is_made_where_the_link_leads(tmp_path: Path, source: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "out").symlink_to("far/sky")
+    with pytest.raises(KeyboardInterrupt):
+        ingest(source, tmp_path / "out", "sdss-wise", progress=stop_at(4))
+    assert (tmp_path / "far" / ".sky.ingest").is_dir()
+    first = ingest(source, tmp_path / "out", "sdss-wise")
+    assert first.path == tmp_path / "far" / "sky"
+    assert ingest(write(sources(9, 4), tmp_path / "b.csv"), tmp_path / "out", "sdss-wise", overwrite=True).rows == 9
+    assert (tmp_path / "out").is_symlink()
+    assert [entry.name for entry in (tmp_path / "far").iterdir()] == ["sky"]
+
+
+def test_a_folder_whose_removal_was_interrupted_is_removed(tmp_path: Path, source: Path) -> None:
+    for name in (f".out.ingest.{'0a' * 16}", ".out.ingest.notes", f".out2.ingest.{'0a' * 16}"):
+        (tmp_path / name).mkdir()
+    ingest(source, tmp_path / "out", "sdss-wise")
+    left = sorted(entry.name for entry in tmp_path.iterdir() if entry.name.startswith("."))
+    assert left == [".out.ingest.notes", f".out2.ingest.{'0a' * 16}"]
+
+
 def test_other_files_surveys_and_settings_are_not_gone_on_with(tmp_path: Path, source: Path) -> None:
     begun(tmp_path, source)
     out, other = tmp_path / "out", write(shuffled(3), tmp_path / "other.csv")

@@ -488,8 +488,13 @@ def test_a_process_ends_with_status_1_and_one_line(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, overwrite: bool) -> None:
+@pytest.mark.parametrize(
+    ("sent", "overwrite", "status", "word"),
+    [(signal.SIGINT, True, 130, "Interrupted"), (signal.SIGTERM, False, 143, "Ended")],
+)
+def test_a_signal_leaves_nothing_half_written(
+    tmp_path: Path, sent: signal.Signals, overwrite: bool, status: int, word: str
+) -> None:
     out = tmp_path / "out"
     if overwrite:
         simulate(out, 100, 1)
@@ -501,11 +506,11 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path, overwrite: bool) -> 
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == "Interrupted; nothing is half-written, run the command again to go on."
+    assert err.splitlines()[-1] == f"{word}; nothing is half-written, run the command again to go on."
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"] * overwrite
     if overwrite:
         assert gv.open_catalogue(out).rows == 100

@@ -55,7 +55,7 @@ def ingest(
     paths = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if not paths:
         raise IngestError("There is no file to ingest; name at least one.")
-    target = Path(os.path.abspath(out))
+    target = Path(os.path.realpath(out))
     names = tuple(os.fspath(path) if client is None else os.path.abspath(path) for path in paths)
     job = Job(
         names,

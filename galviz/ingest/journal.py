@@ -17,6 +17,7 @@ from galviz.ingest.job import Job
 from galviz.manifest import stamp
 
 FORMAT = 1  # of what lies in the staging folder
+FACTS = {"size": "size", "mtime": "time of change", "ends": "content"}  # of an input that may not change
 _ENDS = 1 << 16  # bytes at each end of a file that are compared
 Entry = dict[str, Any]
 
@@ -62,6 +63,11 @@ class Journal:
                 raise
         if new:
             sync_folder(self._path.parent)
+
+    def clear(self) -> None:
+        """Forget all entries for good."""
+        self._path.unlink()
+        self.entries.clear()
 
     def forget(self, name: str) -> None:
         """Leave an entry out of account until it is made again."""
@@ -109,12 +115,17 @@ class Origin:
                 "over."
             )
 
+    def is_sure_of(self, begun: Origin) -> bool:
+        """Whether no input can have been changed since, not even behind an old time."""
+        times = ([facts["touched"] for facts in origin.inputs] for origin in (self, begun))
+        return next(times) == next(times)
+
     def _changed(self, begun: Origin) -> str:
         ours, theirs = ([str(facts["path"]) for facts in origin.inputs] for origin in (self, begun))
         if ours != theirs:
             return f"reads {', '.join(theirs)}, not {', '.join(ours)}"
         for now, before in zip(self.inputs, begun.inputs, strict=True):
-            for fact, words in (("size", "size"), ("mtime", "time of change"), ("ends", "content")):
+            for fact, words in FACTS.items():
                 if now[fact] != before[fact]:
                     return f"read {now['path']} when its {words} was another"
         if self.survey != begun.survey:
@@ -129,15 +140,22 @@ class Origin:
 
 
 def facts_of_input(path: Path) -> dict[str, Any]:
-    """What tells whether an input has changed: path, size, time of change, and a checksum of its ends."""
+    """What tells whether an input has changed: path, size, time of change, and a checksum of its ends.
+
+    A file that was changed in its middle and given its old time again can be told by `touched` alone, the time when
+    anything about it changed, its name and its rights included.
+    """
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    digest, size, changed = hashlib.sha256(), 0, 0
+    digest, size, changed, touched = hashlib.sha256(), 0, 0, 0
     for file in files:
         state = file.stat()
         size, changed = size + state.st_size, max(changed, state.st_mtime_ns)
+        touched = max(touched, state.st_ctime_ns)
         digest.update(f"{file.relative_to(path)}:{state.st_size};".encode())
         with file.open("rb") as opened:
             digest.update(opened.read(_ENDS))
             opened.seek(max(0, state.st_size - _ENDS))
             digest.update(opened.read(_ENDS))
-    return {"path": os.path.abspath(path), "size": size, "mtime": changed, "ends": digest.hexdigest()}
+    return {
+        "path": os.path.abspath(path), "size": size, "mtime": changed, "ends": digest.hexdigest(), "touched": touched,
+    }  # fmt: skip

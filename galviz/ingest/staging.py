@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from galviz.catalogue import MANIFEST, check_place, open_catalogue, write_text
@@ -78,6 +79,7 @@ def staged(job: Job, target: Path, overwrite: bool) -> Iterator[Stage | None]:
         with held(staging) as alone:
             if not alone:
                 raise CatalogueError(f"Another ingest into {target} is running; wait until it is done.")
+            _sweep(staging)
             journal = Journal(staging / JOURNAL)
             if _is_placed(journal, target):
                 yield None
@@ -116,7 +118,10 @@ def _is_placed(journal: Journal, target: Path) -> bool:
 
 
 def _begin(job: Job, target: Path, overwrite: bool, journal: Journal) -> Stage:
-    """Begin an ingest or take up one that was begun with the very same inputs and settings."""
+    """Begin an ingest or take up one that was begun with the very same inputs and settings.
+
+    Inputs of which that is not sure are read again.
+    """
     staging, origin = Path(job.folder), Origin.of(job)
     if BEGUN not in journal.entries:
         _begin_anew(staging, target, overwrite, journal, origin)
@@ -124,6 +129,10 @@ def _begin(job: Job, target: Path, overwrite: bool, journal: Journal) -> Stage:
     begun, folder = Origin.from_json(entry), entry["folder"]
     origin.check(begun, staging)
     check_place(target, overwrite)
+    if PLACED not in journal.entries and not origin.is_sure_of(begun):
+        begun = replace(origin, begun=begun.begun)
+        journal.clear()
+        journal.add({"name": BEGUN, "folder": folder, **asdict(begun)})
     parts = staging / CATALOGUE / folder
     _take_back(journal, target, parts)
     (staging / "runs").mkdir(exist_ok=True)
@@ -165,6 +174,13 @@ def _tidy(journal: Journal, target: Path) -> None:
     """Remove what the old catalogue consisted of, and nothing that others put there."""
     for name in journal.entries[PLACED]["replaced"]:
         shutil.rmtree(target / name, ignore_errors=True)
+
+
+def _sweep(staging: Path) -> None:
+    """Remove what is left of folders whose removal was interrupted."""
+    for path in staging.parent.iterdir():
+        if re.fullmatch(re.escape(staging.name) + r"\.[0-9a-f]{32}", path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _give_up(staging: Path) -> None:

@@ -17,7 +17,7 @@ from galviz.errors import IngestError
 from galviz.healpix import ORDER
 from galviz.ingest.duplicates import LOSERS, find_losers, load_losers, save_losers
 from galviz.ingest.job import THREADS, Job, columns, new_ledger, plans, position
-from galviz.ingest.journal import facts_of_input
+from galviz.ingest.journal import FACTS, facts_of_input
 from galviz.ingest.ledger import Ledger
 from galviz.ingest.parts import cut, make_part
 from galviz.ingest.runs import Facts, Stretch, stretches, write_runs, write_stretch
@@ -154,7 +154,8 @@ class _Work:
     def _check_inputs(self) -> None:
         """Raise IngestError when a file has changed while it was read."""
         for facts in self._stage.origin.inputs:
-            if facts_of_input(Path(facts["path"])) != facts:
+            now = facts_of_input(Path(facts["path"]))
+            if any(now[fact] != facts[fact] for fact in FACTS):
                 raise IngestError(f"{facts['path']} was changed while it was read; run the command again.")
 
     # Second pass
