@@ -215,6 +215,27 @@ def test_damaged_text(content: bytes, words: str, tmp_path: Path) -> None:
     assert words in refused(text(tmp_path / "rows.csv", content), {"ra": "number", "class": "text"})
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("line", [b"\0" * 300, b"1," * 150])
+def test_a_line_without_end_is_not_kept_in_memory(
+    line: bytes, packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a file has that was being written when the machine stopped."""
+    monkeypatch.setattr("galviz.ingest.readers.delimited._LONGEST", 200)
+    monkeypatch.setattr("galviz.ingest.readers.delimited._STRETCH", 1000)
+    text = b"a,b,c\n" + b"1,2,3\n" * 12_000 + line
+    path = tmp_path / "rows.csv"
+    path.write_bytes(gzip.compress(text) if packed else text)
+    with pytest.raises(IngestError, match=r"rows.csv has a line of more than 0 MB (at byte|12,001 lines after)"):
+        list(open_table(path).chunks({"a": "number"}))
+    if not packed:
+        table = open_table(path)
+        assert table.stretch is not None
+        with pytest.raises(IngestError, match="has a line of more than 0 MB"):
+            for number in range(table.stretches):
+                list(table.stretch({"a": "number"}, number))
+
+
 def test_units_of_an_exported_csv(tmp_path: Path) -> None:
     path = text(tmp_path / "rows.csv", "# simulated: yes\n# units: ra [deg], psf_r [mag]\nra,psf_r\n1,2\n")
     opened = open_table(path)

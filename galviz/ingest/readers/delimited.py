@@ -26,6 +26,7 @@ _STRETCH = 64 << 20  # bytes of a file that are read by one thread at a time
 _BYTES_A_FIELD = 9  # roughly
 _RULED = re.compile(rb"([^\r\n]*)\r?\n(-[-\t|; ]*)\r?\n")  # a line of units, and a rule below it, of VizieR
 _END = re.compile(rb"[ \r\n]*|#(END#|INFO\b).*", re.DOTALL)  # a line without values, as VizieR writes last ones
+_LONGEST = 16 << 20  # bytes of a line, at most
 _TAIL = 1 << 12  # bytes in which these lie
 _BLANKS = [" " * width for width in range(41)]  # as wide as columns of VizieR are
 _NULLS = [*_BLANKS, "NULL", "null", "None", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NAN", "--", "-"]
@@ -186,7 +187,7 @@ def _chunks(layout: Layout, kinds: Kinds) -> Iterator[Chunk]:
         packed = stream.file is not stream.raw  # Arrow unpacks it, and leaves the interpreter free meanwhile
         counted = _Counted(pa.CompressedInputStream(stream.raw, "gzip") if packed else stream.file, layout.start)
         source = pa.PythonFile(counted, mode="r")
-        lines = _Lines(lambda: counted.lines, lambda: _text(layout))
+        lines = _Lines(lambda: counted.lines, lambda: _again(layout))
         for columns in _batches(layout, kinds, source, lines, threads=True):
             yield columns, stream.fraction
 
@@ -194,7 +195,9 @@ def _chunks(layout: Layout, kinds: Kinds) -> Iterator[Chunk]:
 def _stretch(layout: Layout, kinds: Kinds, number: int) -> Iterator[Chunk]:
     """The lines that begin in a stretch of the file."""
     with layout.path.open("rb") as raw:
-        start, end = (_line_start(raw, max(layout.start, place * _STRETCH)) for place in (number, number + 1))
+        start, end = (
+            _line_start(layout.path, raw, max(layout.start, place * _STRETCH)) for place in (number, number + 1)
+        )
         raw.seek(start)
         text = raw.read(end - start)
         text = text if raw.read(1) else _without_end(text)
@@ -208,11 +211,26 @@ def _stretch(layout: Layout, kinds: Kinds, number: int) -> Iterator[Chunk]:
         yield columns, min(1.0, done * _BYTES_A_FIELD * len(layout.names) / len(text))
 
 
-def _line_start(raw: BinaryIO, place: int) -> int:
+def _line_start(path: Path, raw: BinaryIO, place: int) -> int:
     """Where the first line begins that begins at or behind a place."""
     raw.seek(place - 1)
-    raw.readline()
+    if len(raw.readline(_LONGEST)) == _LONGEST:
+        raise _too_long(path, f"at byte {place:,}")
     return raw.tell()
+
+
+def _too_long(path: Path, place: str) -> IngestError:
+    return IngestError(f"{path} has a line of more than {_LONGEST >> 20} MB {place}; it is damaged or no table.")
+
+
+def _lines(path: Path, file: io.TextIOWrapper) -> Iterator[str]:
+    """The lines of a text, none of which is so long that it would fill the memory."""
+    number = 0
+    while line := file.readline(_LONGEST):
+        number += 1
+        if len(line) == _LONGEST:
+            raise _too_long(path, f"{number:,} lines after its column names")
+        yield line
 
 
 @dataclass(frozen=True)
@@ -283,12 +301,18 @@ def _text(layout: Layout, newline: str | None = None) -> Iterator[io.TextIOWrapp
         yield io.TextIOWrapper(stream.file, encoding="utf-8", errors="replace", newline=newline)
 
 
+@contextmanager
+def _again(layout: Layout) -> Iterator[Iterator[str]]:
+    with _text(layout) as file:
+        yield _lines(layout.path, file)
+
+
 def _fault(layout: Layout, kinds: Kinds) -> str | None:
     """What is wrong with a file and in which line: the slow way, for a file that the fast way refused."""
     line, ended = layout.skipped, 0
     try:
         with _text(layout, newline="") as file:
-            rows = csv.reader(file, delimiter=layout.delimiter)
+            rows = csv.reader(_lines(layout.path, file), delimiter=layout.delimiter)
             for row in rows:
                 before, line = line, layout.skipped + rows.line_num
                 if len(row) == 1 < len(layout.names) and _END.fullmatch(row[0].encode()):
