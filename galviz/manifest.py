@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from galviz.grammar import RESERVED
 from galviz.version import __version__
 
 FORMAT = 1
+_SEAL = "sha256"  # the key of the checksum of a manifest in its file
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 COLUMN_ROLES = (
     "id", "position", "magnitude", "uncertainty", "extinction", "flag", "truth", "prediction", "probability",
@@ -193,14 +195,17 @@ class Manifest:
         raise SelectionError(f"The catalogue {self.name} has no column {name!r}; `galviz info` lists its columns.")
 
     def to_json(self) -> str:
-        raw = dataclasses.asdict(self)
-        for entry, group in zip(raw["groups"], self.groups, strict=True):
+        """The text of the file, with a checksum of all that it says."""
+        known = dataclasses.asdict(self)
+        for entry, group in zip(known["groups"], self.groups, strict=True):
             entry["readings"] = [reading.to_json() for reading in group.readings]
-        return json.dumps(raw, indent=1, default=list) + "\n"
+        raw = json.loads(json.dumps(known, default=list))
+        return json.dumps(raw | {_SEAL: _digest(raw)}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         raw = json.loads(text)
+        raw.pop(_SEAL, None)
         if raw.get("format") != FORMAT:
             raise CatalogueError(f"is of format {raw.get('format')}, this galviz reads format {FORMAT}")
         raw["classes"] = tuple(SourceClass(**entry) for entry in raw["classes"])
@@ -247,6 +252,16 @@ def _check_readings(group: Group) -> None:
             raise CatalogueError(f"does not say what {column.name} is read from")
         if reading.made and reading.made[0] not in FORMULAS:
             raise CatalogueError(f"makes {column.name} by {reading.made[0]!r}, which this galviz does not know")
+
+
+def is_as_written(text: str) -> bool:
+    """Whether the text of a manifest agrees with its checksum, or has none, as those of earlier versions."""
+    raw = json.loads(text)
+    return raw.pop(_SEAL, None) in (None, _digest(raw))
+
+
+def _digest(raw: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
 
 
 def _column(raw: dict[str, Any]) -> Column:

@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from galviz.catalogue import Catalogue
+from galviz.catalogue import MANIFEST, Catalogue
 from galviz.disk import sha256_of
 from galviz.errors import CatalogueError
 from galviz.foreign import first_line
 from galviz.healpix import ORDER, healpix
 from galviz.index import check_index, has_index
+from galviz.ingest import account
 from galviz.ingest.inplace import footer_digest
 from galviz.ingest.readers.hats import open_hats, pixel_of
-from galviz.manifest import Group, Part
+from galviz.manifest import Group, Part, is_as_written
 from galviz.progress import Progress, rows_of, silent
 from galviz.work import mapped
 
@@ -32,12 +33,13 @@ def verify(catalogue: Catalogue, progress: Progress = silent) -> None:
     """Read every file of a catalogue and compare it with the manifest, and the index with the catalogue.
 
     Of each part the SHA-256, the checksums of its pages, the columns and their types, the rows, and their order where
-    the manifest names one; of the ledger the sum. Of files that galviz did not write: whether they are those that were
-    opened and as many rows as their properties say, can be read from end to end, and hold rows of their pixel only.
-    Raises CatalogueError, or IngestError for such files, at the first part that is not what was written, and
-    StaleIndexError for an index that is not.
+    the manifest names one; of the ledger the sum; of the manifest its own checksum. Of files that galviz did not
+    write: whether they are those that were opened and as many rows as their properties say, can be read from end to
+    end, and hold rows of their pixel only. Raises CatalogueError, or IngestError for such files, at the first part that
+    is not what was written, and StaleIndexError for an index that is not.
     """
     manifest, indexed = catalogue.manifest, has_index(catalogue)
+    _check_manifest(catalogue)
     if catalogue.is_in_place:
         open_hats(catalogue.path)
     for group in manifest.groups:
@@ -65,15 +67,22 @@ class _Unit:
         return catalogue.manifest.groups[self.group].parts[self.number]
 
 
+def _check_manifest(catalogue: Catalogue) -> None:
+    path = catalogue.path / MANIFEST
+    if path.is_file() and not is_as_written(path.read_text(encoding="utf-8")):
+        raise _damaged(path, "its checksum is another")
+
+
 def _check_ledger(catalogue: Catalogue, group: Group) -> None:
     """Raise CatalogueError unless rows read less those dropped at each step are those kept, and in the catalogue."""
     made = group.provenance
     if "rows_read" not in made:
         return
+    account(made)
     left = made["rows_read"]
     for step in made["steps"]:
         left -= step["dropped"]
-        if step["left"] != left:
+        if step.get("left") != left:
             raise _damaged(catalogue.path, f"its ledger does not add up at {step['kept where']!r}")
     if not left == made["rows_kept"] == catalogue.rows:
         raise _damaged(

@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from galviz import open_catalogue
 from galviz.catalogue import MANIFEST, Catalogue
 from galviz.errors import CatalogueError, GalvizError, StaleIndexError
 from galviz.index import build_index
+from galviz.info import describe, lines
 from galviz.ingest import ingest
 from galviz.manifest import Column
 from galviz.verify import verify
@@ -57,8 +61,9 @@ def rewrite(catalogue: Catalogue, change: Callable[[Any], Any], part: int = 0) -
 
 
 def edit(catalogue: Catalogue, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the manifest."""
+    """Change the manifest, as of a version that gave it no checksum."""
     raw = json.loads((catalogue.path / MANIFEST).read_text())
+    del raw["sha256"]
     change(raw)
     (catalogue.path / MANIFEST).write_text(json.dumps(raw))
 
@@ -121,6 +126,29 @@ def test_a_page_that_does_not_have_its_checksum(catalogue: Catalogue) -> None:
     edit(catalogue, lambda raw: raw["groups"][0]["parts"][0].update(sha256=digest))
     with pytest.raises(CatalogueError, match=r"part-00000.parquet is not what was written"):
         verify(open_catalogue(catalogue.path))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 6))
+def test_a_flipped_bit_of_the_manifest_is_found(whole: Catalogue, place: float, bit: int) -> None:
+    path, data = whole.path / MANIFEST, (whole.path / MANIFEST).read_bytes()
+    at = int(place * len(data))
+    try:
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :])
+        with pytest.raises(GalvizError, match=r"make the catalogue again\.$"):
+            verify(open_catalogue(whole.path))
+        with suppress(GalvizError):
+            lines(describe(open_catalogue(whole.path)))
+    finally:
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("key", ["steps", "rows_kept", "columns", "ignored", "unknown_classes"])
+def test_a_ledger_that_is_damaged_is_a_sentence(catalogue: Catalogue, key: str) -> None:
+    edit(catalogue, lambda raw: raw["groups"][0]["provenance"].pop(key))
+    for look in (verify, lambda cat: lines(describe(cat))):
+        with pytest.raises(CatalogueError, match=f"The ledger .* is damaged .*{key}.*; make the catalogue again"):
+            look(open_catalogue(catalogue.path))
 
 
 def test_the_index_is_verified_too(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from galviz.errors import CatalogueError
 from galviz.surveys import Step
 
 OTHERS = "(others)"
@@ -114,11 +115,21 @@ class Ledger:
 
 
 def account(provenance: Mapping[str, Any]) -> list[str]:
-    """The account of an ingested catalogue, or of one opened in place, in lines for a reader; empty for any other."""
-    if "not applied" in provenance:
-        return list(_account_in_place(provenance))
-    if "rows_read" not in provenance:
+    """The account of an ingested catalogue, or of one opened in place, in lines for a reader; empty for any other.
+
+    Raises CatalogueError for a provenance that is damaged.
+    """
+    if not {"rows_read", "not applied"} & set(provenance):
         return []
+    try:
+        return list(_account_in_place(provenance)) if "not applied" in provenance else _lines(provenance)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CatalogueError(
+            f"The ledger in the manifest of the catalogue is damaged ({error!r}); make the catalogue again."
+        ) from error
+
+
+def _lines(provenance: Mapping[str, Any]) -> list[str]:
     lines = [f"{file['name']} {file['warning']}" for file in provenance.get("files", ()) if file.get("warning")]
     lines.append(f"{provenance['rows_read']:,} rows read")
     for step in provenance["steps"]:
