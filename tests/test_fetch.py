@@ -691,6 +691,7 @@ def test_records_that_are_odd(
         ({"size": -1}, "no size"),
         ({"size": "3500"}, "no size"),
         ({"size": True}, "no size"),
+        ({"size": 10**400}, "no size"),
         ({"checksum": None}, "no MD5"),
         ({"checksum": "sha256:" + "a" * 64}, "no MD5"),
         ({"checksum": "md5:short"}, "no MD5"),

@@ -20,6 +20,7 @@ _DOI = re.compile(r"10\.5281/zenodo\.([0-9]{1,12})")
 _MD5 = re.compile(r"(?:md5:)?([0-9a-f]{32})")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,199}")
 _LARGEST = 8 << 20  # bytes of a record
+_MOST_BYTES = 1 << 63  # of a file
 _SHOWN = 10  # files that a sentence names
 
 
@@ -59,7 +60,7 @@ class Record:
         entry = self.files[name]
         size, checksum, links = entry.get("size"), entry.get("checksum"), entry.get("links")
         md5 = _MD5.fullmatch(checksum.lower()) if isinstance(checksum, str) else None
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < _MOST_BYTES:
             raise self._odd(name, "size", size)
         if md5 is None:
             raise self._odd(name, "MD5 checksum", checksum)
