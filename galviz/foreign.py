@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from galviz.formulas import FORMULAS
 from galviz.manifest import Column, Group, Reading
 
 UNKNOWN = -1
+_EXACT = (1 << 53) - 1  # beyond this a float64 may stand for several whole numbers
 ARROW = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
 Arrays = dict[str, NDArray[Any]]
 Count = Callable[[str, int], None]  # is told why, or which, and how many
@@ -100,9 +102,9 @@ def refuse_empty_ids(path: Path, name: str, missing: int) -> None:
 # To columns
 
 
-def numbers(values: NDArray[Any], reading: Reading, count: Count) -> NDArray[Any]:
+def numbers(values: NDArray[Any], reading: Reading, column: Column, count: Count) -> NDArray[Any]:
     """Numbers of a file in the unit of the column, NaN where they mean that there is none, which is counted."""
-    return _within_limits(_in_unit(values, reading, count), reading, count)
+    return _within_limits(_in_unit(values, reading, count), reading, column, count)
 
 
 def _in_unit(values: NDArray[Any], reading: Reading, count: Count) -> NDArray[Any]:
@@ -116,22 +118,32 @@ def _in_unit(values: NDArray[Any], reading: Reading, count: Count) -> NDArray[An
     return np.where(bad, np.nan, values) * reading.factor
 
 
-def _within_limits(values: NDArray[Any], reading: Reading, count: Count) -> NDArray[Any]:
+def _within_limits(values: NDArray[Any], reading: Reading, column: Column, count: Count) -> NDArray[Any]:
     if values.dtype.kind != "f" or not values.size:
         return values
     with np.errstate(invalid="ignore"):
         low, high = np.fmin.reduce(values), np.fmax.reduce(values)
-    if not (low < reading.minimum or high >= reading.maximum or np.isinf(low) or np.isinf(high)):
+    most = _largest(column)
+    if not (low < max(reading.minimum, -most) or high >= reading.maximum or high > most):
         return values
     infinite = np.isinf(values)
     below, above = (values < reading.minimum) & ~infinite, (values >= reading.maximum) & ~infinite
+    beyond = (np.abs(values) > most) & ~(infinite | below | above)
     for reason, which in (
         ("infinite", infinite),
         (f"below {reading.minimum:g}", below),
         (f"at least {reading.maximum:g}", above),
+        (f"beyond {column.dtype}", beyond),
     ):
         count(reason, int(which.sum()))
-    return np.where(infinite | below | above, np.nan, values)
+    return np.where(infinite | below | above | beyond, np.nan, values)
+
+
+def _largest(column: Column) -> float:
+    """The largest number that does not become infinite in a column of fractions."""
+    if column.dtype == "float32":
+        return math.nextafter((2 - 2**-24) * 2.0**127, 0)  # half a step above the largest one is rounded down to it
+    return float(np.finfo(np.float64).max)
 
 
 def codes(texts: Any, spellings: Mapping[str, str], names: Sequence[str], count: Count) -> NDArray[np.int8]:
@@ -157,11 +169,23 @@ def codes(texts: Any, spellings: Mapping[str, str], names: Sequence[str], count:
     return result
 
 
-def stored(values: NDArray[Any], column: Column) -> NDArray[Any]:
-    """Values with the type of the column; whole numbers are -1 where one is missing."""
-    if np.dtype(column.dtype).kind == "i" and values.dtype.kind == "f":
-        values = np.where(np.isnan(values), UNKNOWN, values)
-    return values.astype(column.dtype, copy=False)
+def stored(values: NDArray[Any], column: Column, kept: NDArray[np.bool_], origin: object) -> NDArray[Any]:
+    """Values with the type of the column; whole numbers are -1 where one is missing.
+
+    Raises IngestError, which names `origin`, where a row that is `kept` has a number that is none of that type.
+    """
+    kind = np.dtype(column.dtype)
+    if kind.kind == "i" and values.dtype.kind == "f":
+        least, most = max(np.iinfo(kind).min, -_EXACT), min(np.iinfo(kind).max, _EXACT)
+        whole = (values >= least) & (values <= most) & (values == np.trunc(values))
+        odd = values[kept & ~whole & ~np.isnan(values)]
+        if len(odd):
+            raise IngestError(
+                f"{origin} has {odd[0]:.17g} in the column {column.name}, which is {column.dtype} and holds whole "
+                f"numbers from {least} to {most}; mend the value, or say another dtype in the survey."
+            )
+        values = np.where(whole, values, UNKNOWN)
+    return values.astype(kind, copy=False)
 
 
 # Files
@@ -183,11 +207,12 @@ def read_foreign(path: Path, rows: int, group: Group, names: Sequence[str], clas
         if column.kind == "class":
             found[name] = codes(values.combine_chunks(), reading.classes, classes, _uncounted)
         else:
-            found[name] = numbers(values, reading, _uncounted)
+            found[name] = numbers(values, reading, column, _uncounted)
     for name in names:
         if made := known[name][1].made:
             found[name] = FORMULAS[made[0]](*(found[other] for other in made[1:]))
-    return {name: stored(found[name], known[name][0]) for name in names}
+    kept = np.ones(rows, bool)
+    return {name: stored(found[name], known[name][0], kept, path) for name in names}
 
 
 def _uncounted(reason: str, number: int) -> None:

@@ -19,9 +19,9 @@ from galviz.catalogue import Catalogue
 from galviz.errors import Cancelled, GalvizError, SelectionError
 from galviz.export import EXPORTERS, FOLDERS
 from galviz.ingest import ingest
-from galviz.manifest import Column
+from galviz.manifest import Column, SourceClass
 from galviz.simulate.catalogue import simulate
-from tests.samples import random_arrays, write_catalogue
+from tests.samples import CLASSES, random_arrays, write_catalogue
 
 SUFFIXES = tuple(EXPORTERS)
 
@@ -199,6 +199,16 @@ def test_an_unknown_column(catalogue: Catalogue, tmp_path: Path, where: str, col
 def test_no_column(catalogue: Catalogue, tmp_path: Path) -> None:
     with pytest.raises(GalvizError, match="at least one column"):
         gv.export(catalogue, None, tmp_path / "rows.csv", [])
+
+
+def test_a_class_that_fits_cannot_spell(tmp_path: Path) -> None:
+    star = SourceClass("ÉTOILE", "étoile", "étoiles", "#65ec65")
+    made = write_catalogue(tmp_path / "cat", classes=(star, *CLASSES[:2]))
+    with pytest.raises(GalvizError, match=r"FITS holds ASCII text only, and a class is called ÉTOILE; export to "):
+        gv.export(made, None, tmp_path / "rows.fits")
+    assert [path.name for path in tmp_path.iterdir()] == ["cat"]
+    assert gv.export(made, None, tmp_path / "rows.fits", ["x"]) == made.rows
+    assert gv.export(made, None, tmp_path / "rows.vot") == made.rows
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galviz.catalogue import Catalogue
+from galviz.errors import IngestError
 from galviz.healpix import healpix
 from galviz.ingest import account, ingest
 from galviz.ingest.cleaning import KEPT, Ledger, applicable, judged
-from galviz.surveys import SDSS_WISE
+from galviz.manifest import Column
+from galviz.surveys import SDSS_WISE, Source
 from galviz.verify import verify
 from tests.foreign import sources, write
 
@@ -199,6 +202,51 @@ def test_ledgers_of_stretches_add_up_to_that_of_the_whole(values: list[float], s
     assert total.entries() == ledger_of(values).entries()
     assert (total.sentinels, total.missing) == (ledger_of(values).sentinels, ledger_of(values).missing)
     assert sum(total.reasons.values()) == sum(np.isinf(v) or abs(v) >= 9999 for v in values)
+
+
+WHOLE = replace(
+    SDSS_WISE,
+    sources=(
+        *SDSS_WISE.sources,
+        *(Source(Column(kind, kind, "flag"), (kind,)) for kind in ("int8", "int32", "int64")),
+        Source(Column("narrow", "float32"), ("narrow",)),
+    ),
+)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".fits", ".parquet"])
+def test_numbers_at_the_ends_of_their_types_are_kept(tmp_path: Path, suffix: str) -> None:
+    ends = {kind: [np.iinfo(kind).min, np.iinfo(kind).max, -1] for kind in ("int8", "int32")}
+    most = np.finfo(np.float32).max
+    frame = sources(3).assign(**ends, int64=[1 - 2**53, 2**53 - 1, 0], narrow=[most, -most, 0.0])
+    made = ingest(write(frame, tmp_path / f"rows{suffix}"), tmp_path / "out", WHOLE).read_part(0)
+    for name in (*ends, "int64", "narrow"):
+        assert made[name].tolist() == frame[name].tolist()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".fits"])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("int8", 128), ("int8", -129), ("int32", 2**31), ("int32", 0.5), ("int64", 2**53 + 1), ("int64", -(2**63))],
+)
+def test_a_number_that_its_column_cannot_hold_is_refused(
+    tmp_path: Path, column: str, value: float, suffix: str
+) -> None:
+    frame = sources(3).assign(int8=0, int32=0, int64=0, narrow=0.0)
+    frame[column] = [value, *frame[column][1:]]
+    path = write(frame, tmp_path / f"rows{suffix}")
+    with pytest.raises(IngestError, match=f"{path} has .* in the column {column}, which is {column} and holds whole"):
+        ingest(path, tmp_path / "out", WHOLE)
+    fallen = write(frame.assign(dec=[np.nan, *frame["dec"][1:]]), tmp_path / f"fallen{suffix}")
+    assert ingest(fallen, tmp_path / "out", WHOLE).rows == 2
+
+
+def test_a_number_beyond_single_precision_is_null(tmp_path: Path) -> None:
+    frame = sources(4).assign(int8=0, int32=0, int64=0, narrow=[3.4028236e38, -1e300, np.inf, 3.4028235e38])
+    catalogue = ingest(write(frame, tmp_path / "rows.csv"), tmp_path / "out", WHOLE)
+    assert np.isnan(catalogue.read_part(0)["narrow"]).sum() == 3
+    nulled = {entry["name"]: entry.get("nulled") for entry in made(catalogue)["columns"]}
+    assert nulled["narrow"] == {"beyond float32": 2, "infinite": 1}
 
 
 def test_very_many_unknown_classes_are_counted_together() -> None:

@@ -168,7 +168,11 @@ def write_parquet(sheet: Sheet, file: BinaryIO) -> None:
 
 
 def write_fits(sheet: Sheet, file: BinaryIO) -> None:
-    """A FITS binary table; the provenance is HISTORY of both headers, UCDs are TUCDn, DATASUM guards the rows."""
+    """A FITS binary table; the provenance is HISTORY of both headers, UCDs are TUCDn, DATASUM guards the rows.
+
+    Raises GalvizError for names of classes that are not ASCII.
+    """
+    _refuse_foreign_letters(sheet)
     kind = np.dtype([(column.name, _fits_type(column, sheet.width)) for column in sheet.columns])
     on_disk = np.dtype([(name, "S1" if kind[name].kind == "b" else kind[name]) for name in kind.names or ()])
     primary, table = fits.PrimaryHDU(), fits.BinTableHDU(np.zeros(0, kind), name="SOURCES")
@@ -190,6 +194,12 @@ def write_fits(sheet: Sheet, file: BinaryIO) -> None:
     file.seek(start)
     _write_header(table.header, total, file)
     file.seek(end)
+
+
+def _refuse_foreign_letters(sheet: Sheet) -> None:
+    foreign = [name for name in sheet.manifest.class_names if not name.isascii()]
+    if foreign and any(column.kind == "class" for column in sheet.columns):
+        raise GalvizError(f"FITS holds ASCII text only, and a class is called {foreign[0]}; export to another format.")
 
 
 def _write_header(header: Any, total: int, file: BinaryIO) -> None:

@@ -55,13 +55,14 @@ def clean(arrays: Mapping[str, Any], sources: Sequence[Source], survey: Survey, 
 
 
 def judged(
-    arrays: Mapping[str, Any], sources: Sequence[Source], survey: Survey, ledger: Ledger
+    arrays: Mapping[str, Any], sources: Sequence[Source], survey: Survey, ledger: Ledger, origin: object = "The file"
 ) -> tuple[Arrays, NDArray[np.int8]]:
     """One chunk as the catalogue stores it, and for each row the number of the step at which it falls, or `KEPT`.
 
     Sentinels become null, columns are made, classes become codes. `arrays` maps canonical names to float64, int64 or
     text (objects or an Arrow array) of one length; the result has the types of the columns. Every change is counted
-    in `ledger`.
+    in `ledger`. Raises IngestError, which names `origin`, where a row that does not fall has a number that its column
+    cannot hold exactly, but for the digits of fractions.
     """
     rows = len(next(iter(arrays.values())))
     ledger.read += rows
@@ -75,11 +76,12 @@ def judged(
         elif source.column.kind == "class":
             result[name] = codes(arrays[name], survey.class_names, names, ledger.leave_unclassed)
         else:
-            result[name] = numbers(arrays[name], source.reading(), partial(ledger.null, name))
+            result[name] = numbers(arrays[name], source.reading(), source.column, partial(ledger.null, name))
         if result[name].dtype.kind == "f":
             _count_missing(name, result[name], ledger, ranges)
     fell = _fell(result, ranges, ledger, rows)
-    return {source.column.name: stored(result[source.column.name], source.column) for source in sources}, fell
+    columns = [source.column for source in sources]
+    return {column.name: stored(result[column.name], column, fell == KEPT, origin) for column in columns}, fell
 
 
 def _count_missing(name: str, values: NDArray[Any], ledger: Ledger, ranges: Ranges) -> None:

@@ -79,7 +79,7 @@ class _Run:
         """Clean a chunk and keep of it what may become a part of the catalogue."""
         ledger, first = self._ledger, self._ledger.read
         arrays = {name: chunk[spelling] for name, spelling in self._plan.spellings.items()}
-        stored, fell = judged(arrays, self._plan.sources, self._job.survey, ledger)
+        stored, fell = judged(arrays, self._plan.sources, self._job.survey, ledger, self._plan.table.path)
         rows = np.arange(first, ledger.read, dtype=np.uint32)
         if not ledger.nearest_first and (fell != KEPT).any():
             stored = {name: values[fell == KEPT] for name, values in stored.items()}
