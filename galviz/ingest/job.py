@@ -24,6 +24,7 @@ from galviz.manifest import Column
 from galviz.surveys import Survey
 
 PART_ROWS = 250_000
+_PART_BYTES = 128 << 20  # of the values of a part, at most
 RUN_BYTES = 64 << 20  # of the values of a run while it is cleaned, roughly
 THREADS = 6  # that clean, compare or merge at once, so that memory is bounded on a machine of many cores
 CATALOGUE = "catalogue"
@@ -89,6 +90,12 @@ def new_ledger(job: Job) -> Ledger:
 def run_rows(job: Job) -> int:
     """How many rows are read for one run, or a few more."""
     return max(1, job.run_bytes // (8 * len(columns(job))))
+
+
+def part_rows(job: Job) -> int:
+    """How many rows a part has, roughly: fewer than the job says where rows are very wide."""
+    width = sum(kind.itemsize for kind in sections(job).values())
+    return max(1, min(job.part_rows, _PART_BYTES // width))
 
 
 @cached(LRUCache(maxsize=4), key=lambda job: job.session, lock=threading.Lock())

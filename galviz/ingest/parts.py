@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from galviz.catalogue import write_part
 from galviz.ingest.cleaning import Arrays
-from galviz.ingest.job import CATALOGUE, ROW, Job, columns, read_section, sections
+from galviz.ingest.job import CATALOGUE, ROW, Job, columns, part_rows, read_section, sections
 from galviz.ingest.runs import Facts
 
 SAMPLES = 1 << 21  # rows among which the edges of parts are chosen, at least
@@ -29,13 +29,13 @@ class Slices:
 
 
 def cut(job: Job, runs: Sequence[Facts], losers: NDArray[np.int64], kept: int, folder: str) -> list[Slices]:
-    """Where to cut all runs so that each part has `job.part_rows` rows, or a few per cent more or less.
+    """Where to cut all runs so that each part has `part_rows` rows, or a few per cent more or less.
 
     Rows are ordered by key, then by run and by place in it, so that any number of rows at one place can be cut.
     """
     every = max(1, kept // SAMPLES)
     lost = np.split(losers[:, 1], np.searchsorted(losers[:, 0], np.arange(1, len(runs))))
-    edges = _edges([_sample(job, run, lost[number], every) for number, run in enumerate(runs)], job.part_rows // every)
+    edges = _edges([_sample(job, run, lost[number], every) for number, run in enumerate(runs)], part_rows(job) // every)
     places = np.stack([_places(job, run, number, edges) for number, run in enumerate(runs)])
     names = tuple((run["name"], run["rows"]) for run in runs)
     return [

@@ -20,12 +20,16 @@ from galviz.ingest.readers.values import first_line, from_arrow
 
 _ERRORS = (OSError, EOFError, ValueError, pa.ArrowException)  # ArrowInvalid is a ValueError, with one more face
 _OPTIONS = {
-    "buffer_size": 1 << 20,  # bytes of each column while a row group is read, which may be the whole file
     "pre_buffer": False,
     "page_checksum_verification": True,
     "thrift_string_size_limit": 1 << 26,
     "thrift_container_size_limit": 1 << 22,
 }
+
+
+def _buffer(kinds: Kinds) -> int:
+    """Bytes that wait of each column while a row group is read, which may be the whole file."""
+    return min(1 << 20, max(1 << 14, (1 << 26) // max(1, len(kinds))))
 
 
 def open_parquet(path: Path) -> ForeignTable:
@@ -80,10 +84,12 @@ def parquet_chunks(path: Path, kinds: Kinds, description: Description, groups: r
     masks = [mask for name, mask in description.masks.items() if name in kinds]
     names = list(dict.fromkeys((*kinds, *masks)))
     try:
-        with pq.ParquetFile(path, **_OPTIONS) as file:
+        with pq.ParquetFile(path, buffer_size=_buffer(kinds), **_OPTIONS) as file:
             chosen = range(file.metadata.num_row_groups) if groups is None else groups
             total = sum(file.metadata.row_group(group).num_rows for group in chosen)
-            for batch in file.iter_batches(batch_size=table.ROWS, row_groups=list(chosen), columns=names):
+            for batch in file.iter_batches(
+                batch_size=table.rows_of_chunk(kinds), row_groups=list(chosen), columns=names
+            ):
                 done += batch.num_rows
                 yield from_arrow(path, _with_gaps(batch, kinds, description), kinds), done / max(total, 1)
     except _ERRORS as error:
