@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from galviz.errors import CatalogueError, GalvizError, IngestError
 from galviz.healpix import healpix
 from galviz.ingest import account, cleaning, ingest
 from galviz.ingest.cleaning import Ledger, applicable, clean
+from galviz.ingest.readers import open_table
 from galviz.surveys import SDSS_WISE, Source
 from tests.foreign import sources, write
 
@@ -338,20 +340,63 @@ def test_numbers_as_classes(tmp_path: Path, suffix: str) -> None:
         assert "not the names of classes" in refused(tmp_path, path)
 
 
-def test_columns_of_the_same_name(tmp_path: Path) -> None:
-    lines = sources(3).to_csv(index=False).splitlines()
-    (tmp_path / "rows.csv").write_text("\n".join([lines[0].replace("psf_g", "psf_u"), *lines[1:]]))
-    assert "names the column 'psf_u' 2 times" in refused(tmp_path, tmp_path / "rows.csv")
+def with_twins(frame: pd.DataFrame, path: Path, twins: dict[str, Any]) -> Path:
+    """A file in which some columns stand again, at its end, with these values."""
+    names, columns = [*frame.columns, *twins], [*frame.to_dict("list").values(), *map(list, twins.values())]
+    twice = pd.concat([frame, pd.DataFrame(twins, index=frame.index)], axis=1)
+    if path.suffix == ".csv":
+        twice.to_csv(path, index=False)
+    elif path.suffix == ".pkl":
+        twice.to_pickle(path)
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.table(columns, names=names), path)
+    else:
+        apart = Table(columns, names=[f"c{number:02d}" for number in range(len(names))])
+        apart.write(path, **({"format": "votable"} if path.suffix == ".vot" else {}))
+        data = path.read_bytes()
+        for number, name in enumerate(names):
+            for old, new in ((f"'c{number:02d}     '", f"'{name:<8}'"), (f'"c{number:02d}"', f'"{name}"')):
+                data = data.replace(old.encode(), new.encode())
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".fits", ".vot", ".pkl"])
+def test_columns_of_the_same_name_and_values_are_one(tmp_path: Path, suffix: str) -> None:
+    frame = sources(30, labelled=True)
+    frame.loc[3, "psf_r"] = np.nan
+    twins = {"psf_r": frame["psf_r"], "objid": frame["objid"], "class": frame["class"]}
+    path = with_twins(frame, tmp_path / f"rows{suffix}", twins)
+    catalogue = ingest(path, tmp_path / "out", "sdss-wise", trust_pickle=True)
+    alone = ingest(write(frame, tmp_path / "alone.csv"), tmp_path / "alone", "sdss-wise")
+    for name in twins:
+        np.testing.assert_array_equal(catalogue.read_part(0)[name], alone.read_part(0)[name])
+    assert made(catalogue)["ignored"] == {f"{name}#2": f"the same as {name}, in every row" for name in twins}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".fits", ".vot", ".pkl"])
+@pytest.mark.parametrize("name", ["psf_r", "objid", "class"])
+def test_columns_of_the_same_name_and_other_values_are_refused(tmp_path: Path, name: str, suffix: str) -> None:
+    frame = sources(30, labelled=True)
+    other = frame[name].to_list()
+    other[7] = {"psf_r": np.nan, "objid": 7, "class": "?"}[name]
+    path = with_twins(frame, tmp_path / f"rows{suffix}", {name: other})
+    with pytest.raises(IngestError, match=f"{path} has several columns {name}, which differ: in one row they say "):
+        ingest(path, tmp_path / "out", "sdss-wise", trust_pickle=True)
+
+
+def test_columns_of_the_same_name_in_parquet(tmp_path: Path) -> None:
     frame = sources(3)
-    names = ["psf_u" if name == "psf_g" else name for name in frame.columns]
-    pq.write_table(pa.table(list(frame.to_dict("list").values()), names=names), tmp_path / "rows.parquet")
-    assert "names the column 'psf_u' 2 times" in refused(tmp_path, tmp_path / "rows.parquet")
+    path = with_twins(frame, tmp_path / "rows.parquet", {"psf_u": frame["psf_u"]})
+    assert "names the column 'psf_u' 2 times" in refused(tmp_path, path)
 
 
 def test_columns_that_differ_in_case_only(tmp_path: Path) -> None:
     frame = sources(3)
     frame["PSF_U"] = frame["psf_u"]
-    assert "psf_u and PSF_U" in refused(tmp_path, write(frame, tmp_path / "rows.csv"))
+    assert ingest(write(frame, tmp_path / "rows.csv"), tmp_path / "same", "sdss-wise").rows == 3
+    frame["PSF_U"] = frame["psf_g"]
+    assert "several columns psf_u, which differ" in refused(tmp_path, write(frame, tmp_path / "rows.csv"))
 
 
 @pytest.mark.parametrize(("change", "count"), [(",7", 14), (None, 12)])
@@ -412,6 +457,20 @@ def test_files_that_do_not_agree(tmp_path: Path) -> None:
     paths = [write(sources(3, labelled=flag), tmp_path / f"{flag}.csv") for flag in (True, False)]
     with pytest.raises(IngestError, match="has the column class and"):
         ingest(paths, tmp_path / "out", "sdss-wise")
+
+
+def test_very_many_columns_come_in_small_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a chunk nor a part is larger because a row is wide."""
+    monkeypatch.setattr("galviz.ingest.readers.table._VALUES", 3_000)
+    monkeypatch.setattr("galviz.ingest.job._PART_BYTES", 125_000)
+    frame = sources(400)[["objid", "ra", "dec"]]
+    wide = pd.DataFrame({f"mag{number}": np.float32(number % 20) for number in range(300)}, index=frame.index)
+    path = write(pd.concat([frame, wide], axis=1), tmp_path / "rows.parquet")
+    sizes = [len(chunk["ra"]) for chunk, _ in open_table(path).chunks(dict.fromkeys(["ra", *wide], "number"))]
+    assert set(sizes[:-1]) == {9}
+    catalogue = ingest(path, tmp_path / "out", "generic")
+    assert catalogue.rows == 400
+    assert max(part.rows for part in catalogue.manifest.groups[0].parts) < 110
 
 
 def test_a_place_that_is_taken_stays_as_it_was(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def look(table: ForeignTable) -> list[Look]:
     """Every column with its first values. Raises IngestError where there is no row, or a name occurs twice."""
     spelled: dict[str, list[str]] = {}
     for name in table.names:
-        spelled.setdefault(plain_name(name), []).append(name)
+        spelled.setdefault(plain_name(table.name_in_file(name)), []).append(name)
     for names in spelled.values():
         refuse_several(table, names)
     numbers = _first_rows(table, table.names, "number")

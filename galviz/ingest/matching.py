@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from galviz.errors import IngestError
@@ -20,6 +20,7 @@ from galviz.surveys.units import factor, known_unit, system_of
 _BYTES_A_FIELD = 7  # of text, roughly
 _PLAIN_ROLES = ("redshift", "probability", "best_probability")  # numbers without unit
 _SILENT = ColumnNote()
+_NOT_KNOWN = "not a column of the survey"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Plan:
     """How to read one file: its columns of the catalogue in order, and their spellings in the file.
 
     A source without a spelling is made from others; the `unit` of one with a spelling is that of the file. `ignored`
-    gives the reason for every column not read, `notes` what was done about the units of those that are read.
+    gives the reason for every column not read, `notes` what was done about the units of those that are read. `twins`
+    are further columns of the file that have the name of one that is read, and must have its values.
     """
 
     table: ForeignTable
@@ -35,12 +37,14 @@ class Plan:
     spellings: Mapping[str, str]
     ignored: Mapping[str, str]
     notes: Mapping[str, str]
+    twins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def kinds(self) -> dict[str, str]:
         """What to read, as `ForeignTable.chunks` wants it."""
         columns = {source.column.name: source.column for source in self.sources}
-        return {spelling: kind_of(columns[name]) for name, spelling in self.spellings.items()}
+        kinds = {spelling: kind_of(columns[name]) for name, spelling in self.spellings.items()}
+        return kinds | {twin: kinds[spelling] for spelling, twins in self.twins.items() for twin in twins}
 
     def chunks(self, stretch: int) -> Iterator[Chunk]:
         """The chunks of one stretch of the file."""
@@ -154,11 +158,18 @@ def make_plan(table: ForeignTable, survey: Survey, keep: Sequence[str] = ()) -> 
         source = _kept(table, name, {entry.column.name for entry in sources})
         sources.append(source)
         spellings[source.column.name] = name
+    twins = {spelling: found for spelling in spellings.values() if (found := _twins(table, spelling))}
+    same = {twin: f"the same as {spelling}, in every row" for spelling, found in twins.items() for twin in found}
     rest = [name for name in table.names if name not in spellings.values()]
-    ignored = {name: survey.dropped.get(plain_name(name), "not a column of the survey") for name in rest}
+    ignored = {name: same.get(name) or survey.dropped.get(plain_name(name), _NOT_KNOWN) for name in rest}
     read = [_as_in_file(table, source, spellings.get(source.column.name)) for source in sources]
     notes = {source.column.name: note for source, note in read if note}
-    return Plan(table, tuple(source for source, _ in read), spellings, ignored, notes)
+    return Plan(table, tuple(source for source, _ in read), spellings, ignored, notes, twins)
+
+
+def _twins(table: ForeignTable, spelling: str) -> tuple[str, ...]:
+    plain = plain_name(table.name_in_file(spelling))
+    return tuple(name for name in table.names if name != spelling and plain_name(table.name_in_file(name)) == plain)
 
 
 def plain_name(name: str) -> str:
@@ -199,26 +210,31 @@ def _find(table: ForeignTable, survey: Survey) -> dict[str, str]:
     """Canonical name to name in the file, of every column of the survey that the file has."""
     spelled: dict[str, list[str]] = {}
     for name in table.names:
-        spelled.setdefault(plain_name(name), []).append(name)
+        spelled.setdefault(plain_name(table.name_in_file(name)), []).append(name)
     found: dict[str, str] = {}
     for source in survey.sources:
         names = source.names[:1] if source.only_with and source.only_with not in found else source.names
         match = next((name.lower() for name in names if name.lower() in spelled), None)
         if match is not None:
-            refuse_several(table, spelled[match])
+            refuse_unreadable(table, spelled[match])
             found[source.column.name] = spelled[match][0]
         elif len(named := _of_ucd(table, source.column)) == 1:
             found[source.column.name] = named[0]
     return found
 
 
-def refuse_several(table: ForeignTable, names: Sequence[str]) -> None:
-    """Raise IngestError where columns of a file, of one name but for its case, are more than one."""
+def refuse_unreadable(table: ForeignTable, names: Sequence[str]) -> None:
+    """Raise IngestError where columns of a file cannot be told apart."""
     if names.count(names[0]) > 1:
         raise IngestError(
             f"{table.path} names the column {names[0]!r} {names.count(names[0])} times; rename or remove all but one "
             "of them."
         )
+
+
+def refuse_several(table: ForeignTable, names: Sequence[str]) -> None:
+    """Raise IngestError where columns of a file, of one name but for its case, are more than one."""
+    refuse_unreadable(table, [table.name_in_file(name) for name in names])
     if len(names) > 1:
         raise IngestError(f"{table.path} has the columns {' and '.join(names)}; rename or remove all but one of them.")
 
@@ -302,7 +318,7 @@ def _others(source: Source) -> tuple[str, ...]:
 def _kept(table: ForeignTable, name: str, taken: set[str]) -> Source:
     if name not in table.names:
         raise IngestError(f"{table.path} has no column {name!r} to keep; its columns are {', '.join(table.names)}.")
-    refuse_several(table, [other for other in table.names if other == name])
+    refuse_several(table, [other for other in table.names if table.name_in_file(other) == name])
     cleaned = cleaned_name(name)
     if cleaned in taken:
         raise IngestError(

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from galviz.disk import replacing
+from galviz.errors import IngestError
 from galviz.healpix import healpix
 from galviz.ingest.cleaning import KEPT, Arrays, judged
 from galviz.ingest.job import ROW, Job, new_ledger, plans, position, run_rows, sections
@@ -78,6 +81,7 @@ class _Run:
     def take(self, chunk: Mapping[str, Any]) -> None:
         """Clean a chunk and keep of it what may become a part of the catalogue."""
         ledger, first = self._ledger, self._ledger.read
+        _check_twins(self._plan, chunk)
         arrays = {name: chunk[spelling] for name, spelling in self._plan.spellings.items()}
         stored, fell = judged(arrays, self._plan.sources, self._job.survey, ledger, self._plan.table.path)
         rows = np.arange(first, ledger.read, dtype=np.uint32)
@@ -114,6 +118,23 @@ class _Run:
         place = position(self._job)
         key = healpix(*(arrays[name] for name in place)) if place and len(fell) else np.zeros(len(fell), np.int64)
         return np.where(fell == KEPT, key, -1 - fell.astype(np.int64))
+
+
+def _check_twins(plan: Plan, chunk: Mapping[str, Any]) -> None:
+    """Raise IngestError where two columns of a file that have one name differ."""
+    for spelling, twins in plan.twins.items():
+        values = _series(chunk[spelling])
+        for other in (_series(chunk[twin]) for twin in twins):
+            differ = ~((values == other) | (values.isna() & other.isna()))
+            if differ.any():
+                raise IngestError(
+                    f"{plan.table.path} has several columns {plan.table.name_in_file(spelling)}, which differ: in one "
+                    f"row they say {values[differ].iloc[0]} and {other[differ].iloc[0]}; rename or remove all but one."
+                )
+
+
+def _series(values: Any) -> Any:
+    return values.to_pandas() if isinstance(values, pa.Array | pa.ChunkedArray) else pd.Series(values)
 
 
 def _records(kind: np.dtype[Any], arrays: Arrays, order: NDArray[np.int64]) -> NDArray[Any]:

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from galviz.errors import IngestError
 from galviz.ingest.readers.strangers import refuse_complaint
 from galviz.ingest.readers.streams import HEAD, is_packed, opened, skip
-from galviz.ingest.readers.table import Chunk, ColumnNote, ForeignTable, Kinds
+from galviz.ingest.readers.table import Chunk, ColumnNote, ForeignTable, Kinds, distinct
 from galviz.ingest.readers.values import ARROW, first_line, from_arrow
 
 _BLOCK = 4 << 20
@@ -56,7 +56,8 @@ def open_csv(path: Path, head: bytes) -> ForeignTable:
     notes, header, skipped, start = header_line(path, head)
     refuse_complaint(path, header, head)
     delimiter = max(",\t;|", key=header.count)
-    names = split_names(path, header, delimiter)
+    called = distinct(split_names(path, header, delimiter))
+    names = tuple(called)
     _check_names(path, names, head[start:].decode("utf-8", "replace").lstrip().partition("\n")[0].split(delimiter))
     simulated = any(re.fullmatch(r"#\s*simulated\s*[:=]\s*(yes|true)\s*", note, re.IGNORECASE) for note in notes)
     columns, ruled = _units(notes), _RULED.match(head, start)
@@ -66,7 +67,7 @@ def open_csv(path: Path, head: bytes) -> ForeignTable:
         skipped, start = skipped + 2, ruled.end()
     newline = head[:start].endswith(b"\n") or start == len(head)
     layout = Layout(path, names, delimiter, skipped, start, newline, columns, simulated=simulated)
-    return text_table(layout, head)
+    return replace(text_table(layout, head), called=called)
 
 
 def _check_names(path: Path, names: tuple[str, ...], following: list[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from galviz.errors import IngestError
 from galviz.ingest.readers import table
 from galviz.ingest.readers.streams import Stream, opened, skip
-from galviz.ingest.readers.table import NOTHING, Chunk, ColumnNote, ForeignTable, Kinds
+from galviz.ingest.readers.table import NOTHING, Chunk, ColumnNote, ForeignTable, Kinds, distinct
 from galviz.ingest.readers.values import first_line, refuse_float_ids, refuse_numbers, text_column, with_gaps
 
 _BLOCK = 2880
@@ -73,6 +73,9 @@ def open_fits(path: Path) -> ForeignTable:
     """Open the first table of a FITS file; raises IngestError where its header does not fit the file."""
     with opened(path) as stream:
         layout = _find_table(path, stream)
+        called = distinct([entry.name for entry in layout.fields])
+        fields = tuple(replace(entry, name=name) for entry, name in zip(layout.fields, called, strict=True))
+        layout = replace(layout, fields=fields)
         packed = stream.file is not stream.raw
         if not packed and layout.start + layout.rows * layout.width + layout.heap > stream.size:
             raise _short(path)
@@ -85,6 +88,7 @@ def open_fits(path: Path) -> ForeignTable:
         {entry.name: entry.note for entry in layout.fields if entry.note != NOTHING},
         stretches=1 if packed else max(1, -(-layout.rows // table.ROWS)),
         stretch=None if packed else lambda kinds, number: _stretch(layout, kinds, number),
+        called=called,
     )
 
 

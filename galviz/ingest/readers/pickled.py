@@ -15,7 +15,7 @@ from galviz.disk import size_in_words
 from galviz.errors import IngestError
 from galviz.ingest.readers import table
 from galviz.ingest.readers.streams import opened
-from galviz.ingest.readers.table import Chunk, ForeignTable, Kinds
+from galviz.ingest.readers.table import Chunk, ForeignTable, Kinds, distinct
 from galviz.ingest.readers.values import arrow_column, first_line
 
 _ERRORS = (
@@ -42,8 +42,10 @@ def open_pickle(path: Path, *, trusted: bool) -> ForeignTable:
             f"has {size_in_words(memory)} of memory; convert it to Parquet on a larger one."
         )
     frame = _load(path)
-    names = tuple(str(name) for name in frame.columns)
-    return ForeignTable(path, names, lambda kinds: _chunks(path, kinds), len(frame), in_memory=True)
+    called = distinct([str(name) for name in frame.columns])
+    return ForeignTable(
+        path, tuple(called), lambda kinds: _chunks(path, kinds), len(frame), in_memory=True, called=called
+    )
 
 
 def _load(path: Path) -> pd.DataFrame:
@@ -59,7 +61,7 @@ def _load(path: Path) -> pd.DataFrame:
 
 def _chunks(path: Path, kinds: Kinds) -> Iterator[Chunk]:
     frame = _load(path)
-    places = {str(name): place for place, name in enumerate(frame.columns)}
+    places = {name: place for place, name in enumerate(distinct([str(name) for name in frame.columns]))}
     for start in range(0, len(frame), table.ROWS):
         rows = frame.iloc[start : start + table.ROWS]
         chunk = {name: _column(path, name, rows.iloc[:, places[name]], kind) for name, kind in kinds.items()}

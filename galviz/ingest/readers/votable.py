@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from galviz.errors import IngestError
 from galviz.ingest.readers import table
 from galviz.ingest.readers.streams import opened
-from galviz.ingest.readers.table import NOTHING, Chunk, ColumnNote, ForeignTable, Kinds
+from galviz.ingest.readers.table import NOTHING, Chunk, ColumnNote, ForeignTable, Kinds, distinct
 from galviz.ingest.readers.values import first_line
 from galviz.ingest.readers.votablerows import PIECE, TYPES, Bytes, Cells, Field
 
@@ -50,6 +50,7 @@ def open_votable(path: Path) -> ForeignTable:
         document.simulated,
         notes,
         warning=warning,
+        called=document.called,
     )
 
 
@@ -80,6 +81,7 @@ class Document:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fields: list[Field] = []
+        self.called: dict[str, str] = {}
         self.said: int | None = None
         self.simulated = self.cut_off = False
         self.begun = False
@@ -163,11 +165,18 @@ class Document:
         elif name == "DESCRIPTION":
             self._text = ""
         elif name == "TABLEDATA":
+            self._name_apart()
             self._hear_cells(tag)
         elif name in ("BINARY", "BINARY2"):
+            self._name_apart()
             self._begin(name, Bytes(self.path, self.fields, masked=name == "BINARY2"))
         elif name == "FITS":
             raise self._fault("keeps its rows as FITS inside the XML, which is not read; convert it to FITS or Parquet")
+
+    def _name_apart(self) -> None:
+        """Give fields of the same name names of their own."""
+        self.called = distinct([field.name for field in self.fields])
+        self.fields = [replace(field, name=name) for field, name in zip(self.fields, self.called, strict=True)]
 
     def _hear_cells(self, tag: str) -> None:
         """Let expat speak of cells in the fewest steps, since there are many millions of them."""
