@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from benchmarks.interrupt import campaign
 from galviz import open_catalogue
@@ -162,6 +165,37 @@ def test_a_journal_that_was_cut_off_counts_up_to_there(tmp_path: Path, source: P
     assert journal.read_bytes() == b"".join(lines[:3])
     ingest(source, tmp_path / "out", "sdss-wise")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole" / "out")
+
+
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_bit_of_the_journal_costs_what_follows_it(begun_once: Any, place: float, bit: int) -> None:
+    source, out, whole = begun_once
+    staging = out.with_name(".out.ingest")
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(out.with_name("begun"), staging, dirs_exist_ok=True)
+    data = bytearray((staging / "journal").read_bytes())
+    data[int(place * len(data))] ^= 1 << bit
+    (staging / "journal").write_bytes(data)
+    ingest(source, out, "sdss-wise")
+    assert contents(out) == whole
+
+
+@pytest.fixture
+def begun_once(tmp_path: Path, source: Path) -> tuple[Path, Path, dict[str, bytes]]:
+    """An input, a place for a catalogue with what is left of an ingest beside it, called "begun", and its files."""
+    whole = contents(ingest(source, tmp_path / "whole" / "out", "sdss-wise").path)
+    heard: list[tuple[float, str]] = []
+    ingest(source, tmp_path / "x" / "out", "sdss-wise", progress=lambda *words: heard.append(words))
+    with pytest.raises(KeyboardInterrupt):
+        ingest(source, tmp_path / "out", "sdss-wise", progress=stop_at(len(heard) - 1))
+    (tmp_path / ".out.ingest").rename(tmp_path / "begun")
+    return source, tmp_path / "out", whole
+
+
+def test_the_top_of_the_tree_is_no_place(source: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"^/ cannot become a catalogue; name a folder in it\.$"):
+        ingest(source, "/", "sdss-wise")
 
 
 def test_the_date_is_that_of_the_beginning(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,13 +19,15 @@ from galviz.manifest import stamp
 FORMAT = 1  # of what lies in the staging folder
 FACTS = {"size": "size", "mtime": "time of change", "ends": "content"}  # of an input that may not change
 _ENDS = 1 << 16  # bytes at each end of a file that are compared
+_TAB = b"\t"  # JSON has none in it
 Entry = dict[str, Any]
 
 
 class Journal:
     """The entries of a journal by name, in order; later ones of the same name count.
 
-    A line that was cut off when the machine stopped is dropped, and with it all that follows.
+    A line that was cut off when the machine stopped, or that does not agree with the checksum at its end, is dropped,
+    and with it all that follows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +49,8 @@ class Journal:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Enter what is done, from any thread; it is on the disk when this returns. Raises OSError."""
         with self._lock:
-            self._append(json.dumps(entry).encode() + b"\n")
+            text = json.dumps(entry).encode()
+            self._append(text + _TAB + _checksum(text) + b"\n")
             self.entries[entry["name"]] = dict(entry)
 
     def _append(self, line: bytes) -> None:
@@ -75,13 +78,15 @@ class Journal:
 
 
 def _entry(line: bytes) -> Entry | None:
-    if not line.endswith(b"\n"):
+    text, _, checksum = line.rpartition(_TAB)
+    if checksum != _checksum(text) + b"\n":
         return None
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) and "name" in entry else None
+    entry: Entry = json.loads(text)
+    return entry
+
+
+def _checksum(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest().encode()
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ _LATER = ("sidecars", "index")  # what belongs to a catalogue that is replaced
 
 
 def staging_of(target: Path) -> Path:
-    """The staging folder of a catalogue."""
+    """The staging folder of a catalogue. Raises CatalogueError where there is no place beside it."""
+    if not target.name:
+        raise CatalogueError(f"{target} cannot become a catalogue; name a folder in it.")
     return target.with_name(f".{target.name}.ingest")
 
 
