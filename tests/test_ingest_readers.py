@@ -236,6 +236,12 @@ def test_a_line_without_end_is_not_kept_in_memory(
                 list(table.stretch({"a": "number"}, number))
 
 
+def test_a_pipe_is_refused_before_anything_is_taken_from_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(IngestError, match=r"pipe is a pipe or a device, which can be read but once; save it as a file"):
+        open_table(tmp_path / "pipe")
+
+
 def test_units_of_an_exported_csv(tmp_path: Path) -> None:
     path = text(tmp_path / "rows.csv", "# simulated: yes\n# units: ra [deg], psf_r [mag]\nra,psf_r\n1,2\n")
     opened = open_table(path)

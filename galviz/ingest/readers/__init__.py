@@ -29,6 +29,8 @@ def open_table(path: Path, *, trust_pickle: bool = False) -> ForeignTable:
     """
     if path.is_dir():
         return open_hats(path)
+    if path.exists() and not path.is_file():
+        raise IngestError(f"{path} is a pipe or a device, which can be read but once; save it as a file and name that.")
     head = _head(path)
     if not head:
         raise IngestError(f"{path} is empty; there is nothing to ingest.")

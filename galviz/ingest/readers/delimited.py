@@ -340,13 +340,15 @@ def _row_fault(layout: Layout, kinds: Kinds, row: list[str], lines: int) -> str 
     for name, kind in kinds.items():
         text = row[layout.names.index(name)].strip()
         if kind != "text" and name not in layout.flags and not _readable(text, kind):
-            needed = "a whole number" if kind == "integer" else "a number"
+            needed, empty = (
+                ("a whole number below 2^63", "") if kind == "integer" else ("a number", " or leave it empty")
+            )
             if re.fullmatch(r"[+-]?\d[\d., ]*,\d[\d., ]*", text):
                 return (
                     f"has {text[:40]!r} in the column {name}, which needs {needed}; write decimal points, and nothing "
                     "between thousands."
                 )
-            return f"has {text[:40]!r} in the column {name}, which needs {needed}; mend the value or leave it empty."
+            return f"has {text[:40]!r} in the column {name}, which needs {needed}; mend the value{empty}."
         if kind == "text" and "\N{REPLACEMENT CHARACTER}" in text:
             return f"has {text[:40]!r} in the column {name}, which is not text in UTF-8; mend the value."
     return None
