@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,28 @@ def test_an_input_that_changes_while_it_is_read_is_refused(tmp_path: Path, sourc
     with pytest.raises(IngestError, match="was changed while it was read"):
         ingest(source, tmp_path / "out", "sdss-wise", progress=touch)
     assert [entry.name for entry in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize(("suffix", "step"), [(".csv", "delimited._batches"), (".fits", "fitstable._column")])
+def test_an_input_on_a_disk_that_fails_is_named_and_gone_on_with(
+    tmp_path: Path, suffix: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(shuffled(), tmp_path / f"rows{suffix}")
+    module, _, name = step.partition(".")
+    read, calls = getattr(import_module(f"galviz.ingest.readers.{module}"), name), count(1)
+
+    def fail_late(*arguments: Any, **options: Any) -> Any:
+        if next(calls) > 2:
+            raise Disk().failure()
+        return read(*arguments, **options)
+
+    words = f"^Cannot read {source}: Input/output error; what is done is kept"
+    with monkeypatch.context() as patch, pytest.raises(GalvizError, match=words) as caught:
+        patch.setattr(f"galviz.ingest.readers.{step}", fail_late)
+        ingest(source, tmp_path / "out", "sdss-wise")
+    check_sentence(caught.value)
+    assert (tmp_path / ".out.ingest" / "journal").is_file()
+    assert ingest(source, tmp_path / "out", "sdss-wise").rows
 
 
 def test_two_ingests_into_one_place_keep_apart(tmp_path: Path, source: Path) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from galviz.errors import IngestError
+from galviz.errors import GalvizError, IngestError
 from galviz.foreign import kind_of
 from galviz.grammar import RESERVED
 from galviz.ingest.readers import Chunk, ColumnNote, ForeignTable
+from galviz.ingest.readers.values import first_line
 from galviz.manifest import Column
 from galviz.surveys import SURVEYS, Source, Survey
 from galviz.surveys.toml import read_survey
@@ -47,9 +48,18 @@ class Plan:
         return kinds | {twin: kinds[spelling] for spelling, twins in self.twins.items() for twin in twins}
 
     def chunks(self, stretch: int) -> Iterator[Chunk]:
-        """The chunks of one stretch of the file."""
+        """The chunks of one stretch of the file.
+
+        Raises IngestError where the file is at fault, GalvizError where the disk that it lies on is.
+        """
         table = self.table
-        return table.chunks(self.kinds) if table.stretch is None else table.stretch(self.kinds, stretch)
+        try:
+            yield from table.chunks(self.kinds) if table.stretch is None else table.stretch(self.kinds, stretch)
+        except OSError as error:
+            raise GalvizError(
+                f"Cannot read {table.path}: {error.strerror or first_line(error)}; what is done is kept: mend it and "
+                "run the same command again to go on."
+            ) from error
 
     @property
     def rows(self) -> int:

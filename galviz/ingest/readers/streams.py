@@ -34,16 +34,18 @@ class Stream:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Stream]:
-    """Open a file, plain or gzip; raises IngestError where the packing is damaged."""
+    """Open a file, plain or gzip; raises IngestError where the packing is damaged, and OSError with the path."""
     with path.open("rb") as raw:
         size = path.stat().st_size
-        if not is_packed(path):
-            yield Stream(raw, raw, size)
-            return
+        packed = is_packed(path)
+        damages = (gzip.BadGzipFile, EOFError, zlib.error) if packed else ()
         try:
-            yield Stream(cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")), raw, size)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            yield Stream(cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")) if packed else raw, raw, size)
+        except damages as error:
             raise IngestError(f"Cannot unpack {path}: {first_line(error)}; fetch or pack it again.") from error
+        except OSError as error:
+            error.filename = error.filename or str(path)
+            raise
 
 
 def is_packed(path: Path) -> bool:
