@@ -620,6 +620,16 @@ def test_damaged_and_huge_pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "this machine has 1 kB of memory" in refused(tmp_path / "rows.pkl", trust_pickle=True)
 
 
+def test_a_named_index_of_a_pickle_is_a_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1.5, 2.5], "b": [3.5, 4.5]}, index=pd.Index([2**60 + 1, 7], name="objid"))
+    for indexed in (frame, frame.reset_index().set_index("a", drop=False)):
+        indexed.to_pickle(tmp_path / "rows.pkl")
+        opened = open_table(tmp_path / "rows.pkl", trust_pickle=True)
+        assert opened.names == ("objid", "a", "b")
+        [(chunk, _)] = opened.chunks({"objid": "integer"})
+        assert chunk["objid"].tolist() == [2**60 + 1, 7]
+
+
 def test_a_pickle_of_several_kinds_in_a_column(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1, "x", None]}).to_pickle(tmp_path / "rows.pkl")
     assert "is not of one kind" in refused(tmp_path / "rows.pkl", {"a": "number"}, trust_pickle=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from galviz.disk import sync_folder
-from galviz.errors import IngestError
+from galviz.errors import GalvizError, IngestError
 from galviz.ingest.job import Job
 from galviz.manifest import stamp
 
@@ -101,7 +101,7 @@ class Origin:
 
     @classmethod
     def of(cls, job: Job) -> Origin:
-        """Of a job that begins now. Raises OSError for an input that cannot be read."""
+        """Of a job that begins now. Raises GalvizError for an input that cannot be read."""
         described = hashlib.sha256(repr(job.survey).encode()).hexdigest()
         settings = {"keep": list(job.keep), "part_rows": job.part_rows, "run_bytes": job.run_bytes, "format": FORMAT}
         inputs = tuple(facts_of_input(Path(source)) for source in job.sources)
@@ -148,8 +148,18 @@ def facts_of_input(path: Path) -> dict[str, Any]:
     """What tells whether an input has changed: path, size, time of change, and a checksum of its ends.
 
     A file that was changed in its middle and given its old time again can be told by `touched` alone, the time when
-    anything about it changed, its name and its rights included.
+    anything about it changed, its name and its rights included. Raises GalvizError.
     """
+    try:
+        return _facts(path)
+    except OSError as error:
+        raise GalvizError(
+            f"Cannot read {error.filename or path}: {error.strerror}; what is done is kept: mend it and run the same "
+            "command again."
+        ) from error
+
+
+def _facts(path: Path) -> dict[str, Any]:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     digest, size, changed, touched = hashlib.sha256(), 0, 0, 0
     for file in files:

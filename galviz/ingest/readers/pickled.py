@@ -56,7 +56,8 @@ def _load(path: Path) -> pd.DataFrame:
         raise IngestError(f"Cannot read the pickle {path}: {first_line(error)}; fetch it again.") from error
     if not isinstance(frame, pd.DataFrame):
         raise IngestError(f"The pickle {path} holds no pandas DataFrame; convert it to Parquet.")
-    return frame
+    columns_of_index = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(columns_of_index) if columns_of_index else frame
 
 
 def _chunks(path: Path, kinds: Kinds) -> Iterator[Chunk]:

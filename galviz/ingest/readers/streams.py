@@ -36,11 +36,13 @@ class Stream:
 def opened(path: Path) -> Iterator[Stream]:
     """Open a file, plain or gzip; raises IngestError where the packing is damaged, and OSError with the path."""
     with path.open("rb") as raw:
-        size = path.stat().st_size
-        packed = is_packed(path)
-        damages = (gzip.BadGzipFile, EOFError, zlib.error) if packed else ()
+        damages: tuple[type[Exception], ...] = ()
         try:
-            yield Stream(cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb")) if packed else raw, raw, size)
+            size, file = path.stat().st_size, cast(BinaryIO, raw)
+            if is_packed(path):
+                damages = (gzip.BadGzipFile, EOFError, zlib.error)
+                file = cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
+            yield Stream(file, raw, size)
         except damages as error:
             raise IngestError(f"Cannot unpack {path}: {first_line(error)}; fetch or pack it again.") from error
         except OSError as error:
