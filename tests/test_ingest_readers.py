@@ -236,6 +236,12 @@ def test_a_line_without_end_is_not_kept_in_memory(
                 list(table.stretch({"a": "number"}, number))
 
 
+def test_every_column_has_a_name_of_its_own() -> None:
+    names = table.distinct(["a", "b", "a", "a#2", "a", ""])
+    assert list(names.items()) == [("a", "a"), ("b", "b"), ("a#3", "a"), ("a#2", "a#2"), ("a#4", "a"), ("", "")]
+    assert len(table.distinct(["x"] * 10_000)) == 10_000
+
+
 def test_a_pipe_is_refused_before_anything_is_taken_from_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(IngestError, match=r"pipe is a pipe or a device, which can be read but once; save it as a file"):

@@ -168,7 +168,7 @@ def make_plan(table: ForeignTable, survey: Survey, keep: Sequence[str] = ()) -> 
         source = _kept(table, name, {entry.column.name for entry in sources})
         sources.append(source)
         spellings[source.column.name] = name
-    twins = {spelling: found for spelling in spellings.values() if (found := _twins(table, spelling))}
+    twins = _twins(table, spellings)
     same = {twin: f"the same as {spelling}, in every row" for spelling, found in twins.items() for twin in found}
     rest = [name for name in table.names if name not in spellings.values()]
     ignored = {name: same.get(name) or survey.dropped.get(plain_name(name), _NOT_KNOWN) for name in rest}
@@ -177,9 +177,19 @@ def make_plan(table: ForeignTable, survey: Survey, keep: Sequence[str] = ()) -> 
     return Plan(table, tuple(source for source, _ in read), spellings, ignored, notes, twins)
 
 
-def _twins(table: ForeignTable, spelling: str) -> tuple[str, ...]:
-    plain = plain_name(table.name_in_file(spelling))
-    return tuple(name for name in table.names if name != spelling and plain_name(table.name_in_file(name)) == plain)
+def _twins(table: ForeignTable, spellings: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The other columns of the same name, of each column read that is not alone."""
+    spelled = _spelled(table)
+    others = {read: spelled[plain_name(table.name_in_file(read))] for read in spellings.values()}
+    return {read: tuple(name for name in names if name != read) for read, names in others.items() if len(names) > 1}
+
+
+def _spelled(table: ForeignTable) -> dict[str, list[str]]:
+    """The columns of a file by their plain names."""
+    spelled: dict[str, list[str]] = {}
+    for name in table.names:
+        spelled.setdefault(plain_name(table.name_in_file(name)), []).append(name)
+    return spelled
 
 
 def plain_name(name: str) -> str:
@@ -218,9 +228,7 @@ def _without_patterns(table: ForeignTable, survey: Survey) -> Survey:
 
 def _find(table: ForeignTable, survey: Survey) -> dict[str, str]:
     """Canonical name to name in the file, of every column of the survey that the file has."""
-    spelled: dict[str, list[str]] = {}
-    for name in table.names:
-        spelled.setdefault(plain_name(table.name_in_file(name)), []).append(name)
+    spelled = _spelled(table)
     found: dict[str, str] = {}
     for source in survey.sources:
         names = source.names[:1] if source.only_with and source.only_with not in found else source.names

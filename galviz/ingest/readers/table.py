@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,8 +85,11 @@ def rows_of_chunk(kinds: Kinds) -> int:
 
 def distinct(names: Sequence[str]) -> dict[str, str]:
     """A name of its own for each column, and the one in the file."""
-    found: dict[str, str] = {}
+    taken, numbers, found = set(names), Counter[str](), {}
     for name in names:
-        own = (name, *(f"{name}#{number}" for number in range(2, len(names) + 2)))
-        found[next(other for other in own if other not in found and (other == name or other not in names))] = name
+        own = name
+        while own in found or (own != name and own in taken):
+            numbers[name] += 1
+            own = f"{name}#{numbers[name] + 1}"
+        found[own] = name
     return found
