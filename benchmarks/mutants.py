@@ -13,7 +13,6 @@ import json
 import os
 import re
 import resource
-import select
 import signal
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -279,7 +279,7 @@ def _listen(end: int, child: int) -> str:
     The time is taken in slices, so that a pause of the whole machine counts as one of them.
     """
     with os.fdopen(end) as pipe:
-        if not any(select.select([pipe], [], [], PATIENCE / 20)[0] for _ in range(20)):
+        if not any(wait([pipe], PATIENCE / 20) for _ in range(20)):
             os.kill(child, signal.SIGKILL)
         return pipe.read()
 

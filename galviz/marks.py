@@ -27,7 +27,7 @@ from galviz.selection import Clause, OneOf
 from galviz.spare import Words, borrow, give_back
 from galviz.work import THREADS, Stop, at_once
 
-MASK_BYTES = 256 << 20
+MASK_BYTES, LEAST_BYTES = 256 << 20, 4 << 20
 REMEMBERED = 1024  # conditions that may stay while others change
 
 
@@ -165,7 +165,8 @@ def word_range(plane: Plane, first: int, last: int) -> tuple[int, int]:
 
 
 _Key = tuple[str, int, frozenset[Clause]]
-_cache: LRUCache[_Key, Marks] = LRUCache(MASK_BYTES, getsizeof=lambda marks: max(marks.nbytes, 1))
+# A mask keeps the files of its index open, so that even of small ones there are few.
+_cache: LRUCache[_Key, Marks] = LRUCache(MASK_BYTES, getsizeof=lambda marks: max(marks.nbytes, LEAST_BYTES))
 _asked: LRUCache[tuple[str, int, Clause], None] = LRUCache(REMEMBERED)
 _lock = threading.Lock()
 
@@ -179,7 +180,7 @@ def marks_of(catalogue: Catalogue, index: Index, plane: Plane, clauses: Collecti
         while _cache and _cache.currsize + 8 * (plane.size // WORD) > _cache.maxsize:
             _cache.popitem()  # before there is a new one, which can then take its memory
         marks = Marks(catalogue, index, plane, clauses)
-        if marks.nbytes <= _cache.maxsize:
+        if _cache.getsizeof(marks) <= _cache.maxsize:
             _cache[key] = marks
         return marks
 

@@ -2,46 +2,68 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from galviz import index
 from tests.browser.chromium import find_chromium
+from tests.fresh import forget
 
 ROOT = Path(__file__).parents[1]
 REAL_SAMPLE = ROOT.parent / "shared" / "data" / "sdss_wise_sample.csv"
-NO_BROWSER = pytest.StashKey[str]()
-
+NO_BROWSER = "no Chromium or Chrome was found"
 # Compiling a loop takes seconds the first time.
 settings.register_profile("galviz", deadline=None)
 settings.load_profile("galviz")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the tests whose sample or browser is not here; without a browser, CI fails."""
-    if not REAL_SAMPLE.is_file():
-        for item in items:
-            if item.get_closest_marker("realdata"):
-                item.add_marker(pytest.mark.skip(reason=f"the real sample is not at {REAL_SAMPLE}"))
-    browser = [item for item in items if item.get_closest_marker("browser")]
-    if browser and find_chromium() is None:
-        config.stash[NO_BROWSER] = f"{len(browser)} browser tests did not run: no Chromium or Chrome was found"
-        for item in browser:
-            item.add_marker(pytest.mark.skip(reason="no Chromium or Chrome was found"))
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Missed(), "missed")
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """With CI=true, browser tests that could not run are a failure."""
-    if NO_BROWSER in session.config.stash and in_ci() and exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests whose sample or browser is not here; of several processes one runs all that need a browser."""
+    for item in items:
+        browser = item.get_closest_marker("browser")
+        item.add_marker(pytest.mark.xdist_group("browser" if browser else str(item.path)))
+        if browser and find_chromium() is None:
+            item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
+        if item.get_closest_marker("realdata") and not REAL_SAMPLE.is_file():
+            item.add_marker(pytest.mark.skip(reason=f"the real sample is not at {REAL_SAMPLE}"))
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Say in the very last line that browser tests did not run."""
-    if message := config.stash.get(NO_BROWSER, ""):
-        print(f"{'FAILED' if in_ci() else 'NOTE'}: {message}; install one or set GALVIZ_CHROMIUM.")
+class Missed:
+    """Counts the tests that had no browser, says so in the very last line, and with CI=true makes that a failure."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.number += report.skipped and NO_BROWSER in str(report.longrepr)
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.number and in_ci() and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        if self.number and not hasattr(config, "workerinput"):
+            said = f"{self.number} browser tests did not run: {NO_BROWSER}; install one or set GALVIZ_CHROMIUM."
+            print(f"{'FAILED' if in_ci() else 'NOTE'}: {said}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_open_files() -> Iterator[None]:
+    """Let go of the indexes of a module, each of which keeps up to a hundred files open."""
+    yield
+    forget()
+    index._cache.clear()
+    gc.collect()
 
 
 def in_ci() -> bool:
@@ -54,7 +76,7 @@ def chromium() -> str:
     """Path of the Chromium that the browser tests drive."""
     path = find_chromium()
     if path is None:
-        pytest.skip("no Chromium or Chrome was found")
+        pytest.skip(NO_BROWSER)
     return path
 
 

@@ -262,7 +262,7 @@ def test_a_folder(tmp_path: Path) -> None:
     assert "is a folder" in refused(tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b""), b"\n\n", b"# only a comment\n"])
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0), b"\n\n", b"# only a comment\n"])
 def test_an_empty_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "empty.csv").write_bytes(content)
     assert "nothing to ingest" in refused(tmp_path, tmp_path / "empty.csv")

@@ -79,7 +79,8 @@ def has_index(catalogue: Catalogue) -> bool:
     return (_folder(catalogue) / FACTS).is_file()
 
 
-_cache: LRUCache[Any, Index] = LRUCache(maxsize=32)
+_OPEN = 4  # each keeps up to a hundred files open, of 1,024 that many systems allow
+_cache: LRUCache[Any, Index] = LRUCache(_OPEN)
 _cache_lock = threading.Lock()
 
 

@@ -96,7 +96,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         page.on("websocket", lambda socket: _note_stranger(socket.url, complaints))
 
     context = browser.new_context(viewport=WINDOW, accept_downloads=True)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(90_000)  # other tests run meanwhile
     context.on("page", watch)
     context.on("request", lambda request: _note_stranger(request.url, complaints))
     yield context
