@@ -18,7 +18,7 @@ dashboard: setup ## make the demo catalogue if it is missing, and serve it on ht
 
 test: $(VENV)/.installed-test ## run all tests, those in a browser included
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-lint ## check style and types
 	$(BIN)/ruff check .

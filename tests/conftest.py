@@ -26,13 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Missed(), "missed")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests whose sample or browser is not here; of several processes one runs all that need a browser."""
+    """Skip the tests whose sample or browser is not here."""
     for item in items:
-        browser = item.get_closest_marker("browser")
-        item.add_marker(pytest.mark.xdist_group("browser" if browser else str(item.path)))
-        if browser and find_chromium() is None:
+        if item.get_closest_marker("browser") and find_chromium() is None:
             item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
         if item.get_closest_marker("realdata") and not REAL_SAMPLE.is_file():
             item.add_marker(pytest.mark.skip(reason=f"the real sample is not at {REAL_SAMPLE}"))
