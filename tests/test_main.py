@@ -488,6 +488,11 @@ def test_a_process_ends_with_status_1_and_one_line(tmp_path: Path) -> None:
     ]
 
 
+def heed_interrupts() -> None:
+    """What a shell runs in the background is born deaf to Ctrl-C, and so are these tests then."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("sent", "overwrite", "status", "word"),
     [(signal.SIGINT, True, 130, "Interrupted"), (signal.SIGTERM, False, 143, "Ended")],
@@ -499,7 +504,7 @@ def test_a_signal_leaves_nothing_half_written(
     if overwrite:
         simulate(out, 100, 1)
     command = [sys.executable, "-m", "galviz", "simulate", str(out), "--rows", "80000000", *["--overwrite"] * overwrite]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
     partial = tmp_path / ".out.partial" / "parts"
     deadline = time.monotonic() + 60
     while not (partial.is_dir() and any(partial.iterdir())):
