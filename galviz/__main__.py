@@ -20,7 +20,7 @@ import click
 
 import galviz
 from galviz import classify as classifier
-from galviz.catalogue import MANIFEST, write_text
+from galviz.catalogue import MANIFEST, Catalogue, write_text
 from galviz.classify import CLASSIFIERS
 from galviz.demo import make_demo
 from galviz.disk import room
@@ -110,6 +110,10 @@ def ingest(
             progress=report,
             client=client,
         )
+    _tell_account(made)
+
+
+def _tell_account(made: Catalogue) -> None:
     for line in account(made.manifest.groups[0].provenance):
         click.echo(line)
 
@@ -155,8 +159,7 @@ def fetch(
         overwrite=overwrite,
         stage=Report,
     )
-    for line in account(made.manifest.groups[0].provenance):
-        click.echo(line)
+    _tell_account(made)
     click.echo(f"the downloaded files stay in {folder}; remove it when you need them no more")
 
 

@@ -251,8 +251,7 @@ class Job:
         least, of = votes(known.table)
         narrow, singly = self._narrowed() if exactly and (of or known.in_single_precision) else (0.0, False)
         return Amounts(
-            _NO_VALUES,
-            _NO_CODES,
+            *known.part(0, 0),
             known.table,
             np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS,
             least,
@@ -342,8 +341,6 @@ class Job:
 
 _NO_UNITS = np.zeros(0, np.int64)
 _NO_MEAN = np.zeros((0, 0))
-_NO_VALUES = np.zeros(0, np.float32)
-_NO_CODES = np.zeros(0, np.uint8)
 
 
 class Runs(NamedTuple):

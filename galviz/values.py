@@ -118,9 +118,12 @@ def _is_whole(values: NDArray[Any], scale: float) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """A column that no plane has a copy of: in the order of each plane if the disk has room for that, else of rows."""
+    """A column that no plane has a copy of: in the order of each plane if the disk has room for that, else of rows.
 
-    rows: NDArray[Any]
+    `values` are those of the first plane, or of the rows where there are no `planes`.
+    """
+
+    values: NDArray[Any]
     planes: tuple[NDArray[Any], ...]
     low: float
     high: float
@@ -132,7 +135,7 @@ class _Column:
         return sum(values.nbytes for values in self.planes)
 
 
-_in_memory: LRUCache[tuple[str, str], _Column] = LRUCache(ROW_BYTES, getsizeof=lambda column: column.rows.nbytes)
+_in_memory: LRUCache[tuple[str, str], _Column] = LRUCache(ROW_BYTES, getsizeof=lambda column: column.values.nbytes)
 _on_disk: LRUCache[tuple[str, str], _Column] = LRUCache(DISK_BYTES, getsizeof=lambda column: column.bytes_on_disk)
 _lock, _reading = threading.Lock(), threading.Lock()
 
@@ -144,16 +147,16 @@ def _loose(catalogue: Catalogue, index: Index, plane: Plane, name: str, stop: St
         if column.planes:
             return column.planes[plane.number][start:end]
         places = index.row[start:end] if plane.home is None else index.row.take(plane.home[start:end], mode="clip")
-        picked = column.rows.take(places, mode="clip")  # padding is picked too, and never looked at
+        picked = column.values.take(places, mode="clip")  # padding is picked too, and never looked at
         picked.flags.writeable = False
         return picked
 
     def whole(scale: float) -> bool:
         if scale not in column.wholes:
-            column.wholes[scale] = _is_whole(column.rows, scale)
+            column.wholes[scale] = _is_whole(column.values, scale)
         return column.wholes[scale]
 
-    is_single = column.rows.dtype == np.float32
+    is_single = column.values.dtype == np.float32
     return Values(column.low, column.high, column.gaps, _NO_TABLE, pick, whole, is_single)
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports from layers above its own and from its own, never from one below.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("galviz.errors", "galviz.version"),
-    ("galviz.progress", "galviz.disk", "galviz.healpix"),
+    ("galviz.progress", "galviz.disk"),
     ("galviz.kernels",),
     ("galviz.clauses",),
     ("galviz.grammar",),

@@ -129,7 +129,7 @@ class _Build:
     def __init__(self, job: Job, catalogue: Catalogue, progress: Callable[[int], None], client: Any) -> None:
         self._job, self._catalogue, self._client = job, catalogue, client
         self._report = progress
-        self._told, self._before, self._share = 0, 0.0, 0.0
+        self._told, self._before = 0, 0.0
 
     def run(self) -> None:
         job, parts = self._job, range(self._catalogue.parts)

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from galviz.errors import GalvizError, IngestError
-from galviz.foreign import kind_of
+from galviz.foreign import first_line, kind_of
 from galviz.grammar import RESERVED
 from galviz.ingest.readers import Chunk, ColumnNote, ForeignTable
-from galviz.ingest.readers.values import first_line
 from galviz.manifest import Column
 from galviz.surveys import SURVEYS, Source, Survey
 from galviz.surveys.toml import read_survey

@@ -16,10 +16,11 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from galviz.errors import IngestError
+from galviz.foreign import ARROW, first_line
 from galviz.ingest.readers.strangers import refuse_complaint
 from galviz.ingest.readers.streams import HEAD, is_packed, opened, skip
 from galviz.ingest.readers.table import Chunk, ColumnNote, ForeignTable, Kinds, distinct
-from galviz.ingest.readers.values import ARROW, first_line, from_arrow
+from galviz.ingest.readers.values import from_arrow
 
 _BLOCK = 4 << 20
 _STRETCH = 64 << 20  # bytes of a file that are read by one thread at a time

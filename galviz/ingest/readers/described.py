@@ -14,9 +14,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from galviz.errors import IngestError
+from galviz.foreign import first_line
 from galviz.ingest.readers.ecsv import described, meta_of, note_of, read_yaml, says_simulated
 from galviz.ingest.readers.table import NOTHING, ColumnNote
-from galviz.ingest.readers.values import first_line
 
 CONTENT = b"IVOA.VOTable-Parquet.content"
 _YAML = b"table_meta_yaml"

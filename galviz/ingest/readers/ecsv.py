@@ -10,9 +10,9 @@ from typing import Any
 from astropy.table.meta import YamlParseError, get_header_from_yaml
 
 from galviz.errors import IngestError
+from galviz.foreign import first_line
 from galviz.ingest.readers.delimited import Layout, header_line, split_names, text_table
 from galviz.ingest.readers.table import ColumnNote, ForeignTable
-from galviz.ingest.readers.values import first_line
 
 
 def open_ecsv(path: Path, head: bytes) -> ForeignTable:

@@ -19,10 +19,11 @@ from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from galviz.errors import IngestError
+from galviz.foreign import first_line, refuse_float_ids
 from galviz.ingest.readers import table
 from galviz.ingest.readers.streams import Stream, opened, skip
 from galviz.ingest.readers.table import NOTHING, Chunk, ColumnNote, ForeignTable, Kinds, distinct
-from galviz.ingest.readers.values import first_line, refuse_float_ids, refuse_numbers, text_column, with_gaps
+from galviz.ingest.readers.values import refuse_numbers, text_column, with_gaps
 
 _BLOCK = 2880
 _CARD = 80

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from galviz.errors import IngestError
+from galviz.foreign import first_line
 from galviz.ingest.readers.described import Description, description_of
 from galviz.ingest.readers.parquet import parquet_chunks, read_footer
 from galviz.ingest.readers.streams import HEAD
 from galviz.ingest.readers.table import NOTHING, Chunk, ColumnNote, ForeignTable, Kinds
-from galviz.ingest.readers.values import first_line
 
 PROPERTIES = ("hats.properties", "properties")
 _COLLECTION = "collection.properties"

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from galviz.errors import IngestError
-from galviz.foreign import without
+from galviz.foreign import first_line, without
 from galviz.ingest.readers import table
 from galviz.ingest.readers.described import Description, description_of
 from galviz.ingest.readers.table import NOTHING, Chunk, ForeignTable, Kinds
-from galviz.ingest.readers.values import first_line, from_arrow
+from galviz.ingest.readers.values import from_arrow
 
 _ERRORS = (OSError, EOFError, ValueError, pa.ArrowException)  # ArrowInvalid is a ValueError, with one more face
 _OPTIONS = {

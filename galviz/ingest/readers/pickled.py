@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from galviz.disk import size_in_words
 from galviz.errors import IngestError
+from galviz.foreign import arrow_column, first_line
 from galviz.ingest.readers import table
 from galviz.ingest.readers.streams import opened
 from galviz.ingest.readers.table import Chunk, ForeignTable, Kinds, distinct
-from galviz.ingest.readers.values import arrow_column, first_line
 
 _ERRORS = (
     pickle.UnpicklingError, ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError,

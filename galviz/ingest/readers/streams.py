@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from galviz.errors import IngestError
-from galviz.ingest.readers.values import first_line
+from galviz.foreign import first_line
 
 GZIP = b"\x1f\x8b"
 HEAD = 1 << 16

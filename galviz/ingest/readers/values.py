@@ -12,19 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from galviz.errors import IngestError
-from galviz.foreign import ARROW, arrow_column, first_line, refuse_empty_ids, refuse_float_ids
+from galviz.foreign import ARROW, arrow_column, refuse_empty_ids
 from galviz.ingest.readers.table import Kinds
-
-__all__ = [
-    "ARROW",
-    "arrow_column",
-    "first_line",
-    "from_arrow",
-    "refuse_float_ids",
-    "refuse_numbers",
-    "text_column",
-    "with_gaps",
-]
 
 _WANTED = {"integer": "a whole number", "number": "a number", "text": "text"}
 

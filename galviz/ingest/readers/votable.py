@@ -16,10 +16,10 @@ from xml.parsers import expat
 from numpy.typing import NDArray
 
 from galviz.errors import IngestError
+from galviz.foreign import first_line
 from galviz.ingest.readers import table
 from galviz.ingest.readers.streams import opened
 from galviz.ingest.readers.table import NOTHING, Chunk, ColumnNote, ForeignTable, Kinds, distinct
-from galviz.ingest.readers.values import first_line
 from galviz.ingest.readers.votablerows import PIECE, TYPES, Bytes, Cells, Field
 
 _BLOCK = 1 << 20

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galviz.errors import IngestError
+from galviz.foreign import refuse_float_ids
 from galviz.ingest.readers.table import NOTHING, ColumnNote, Kinds
-from galviz.ingest.readers.values import refuse_float_ids, refuse_numbers, text_column, with_gaps
+from galviz.ingest.readers.values import refuse_numbers, text_column, with_gaps
 
 PIECE = 16 << 20  # bytes of one element, row or array, at most
 TYPES = {
