@@ -188,6 +188,8 @@ def measured(catalogue: Catalogue, repeat: int, only: Sequence[str], wanted: str
         run.results["load_frame"] = time.perf_counter() - start
         contestants += [memory] * ("memory" in only) + [memory.threaded()] * ("threads" in only)
         del memory
+    gc.collect()
+    gc.freeze()  # as a server does
     run.measure(contestants, repeat)
     contestants.clear()
     gc.collect()

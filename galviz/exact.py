@@ -33,7 +33,7 @@ from galviz.work import THREADS, Stop, at_once, finished, handed_out, never
 RUN_BYTES = 384 << 20
 QUICK_ROWS = 1 << 24
 LARGE = 1 << 24  # rows from which it pays to have memory at hand
-LEAST_PIECE, MOST_PIECE = 1 << 17, 1 << 22  # rows that one thread draws at a time
+LEAST_PIECE, MOST_PIECE = 1 << 17, 1 << 23  # rows that one thread draws at a time
 FEW = 2 / 3  # the share of the words of some strips up to which no others are filled in
 FAN_IN = 8  # pieces that one worker adds up
 FINE = 2.0**-32  # what the second half of a sum counts in, see `kernels.sums.summarise_places`

@@ -93,11 +93,11 @@ def test_only_large_columns_of_single_precision_have_bytes(monkeypatch: pytest.M
     assert coarse.coarse_of(plane(np.zeros(10, np.float32)), "v") is None
 
 
-def test_reading_in_two_loops_adds_to_what_is_there() -> None:
+def test_what_was_undecided_is_added_to_what_is_there() -> None:
     words = np.zeros(2, np.uint64)
     bits.fill_between(words, 70, 72)
     values = np.arange(128, dtype=np.float32)
-    places = np.array([3, 71, 100, 5])
-    bits.add_between(values, np.float32(4), np.float32(100), places, 3, np.empty(4, np.uint8), 0, words)
-    bits.add_between(values, np.float32(4), np.float32(100), places, 3, np.empty(4, np.uint8), 1, words[1:])
+    places = np.array([71, 100, 127])
+    bits.add_between(values, np.float32(4), np.float32(100), places, 0, words)
+    bits.add_between(values, np.float32(4), np.float32(100), places[:1], 1, words[1:])
     assert np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")).tolist() == [70, 71, 100]

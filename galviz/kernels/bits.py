@@ -214,29 +214,42 @@ def narrow_coarsely(
             w = stop
 
 
-BATCH = 4096  # places that are read one after the other
+def _prefetch(typingctx: Any, values: Any, place: Any) -> Any:
+    """Let the processor fetch the value at `place`, without waiting for it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        address, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address, number, number, number])
+        fetch = builder.module.globals.get("llvm.prefetch.p0i8") or ir.Function(
+            builder.module, kind, "llvm.prefetch.p0i8"
+        )
+        to_read, keep, data = (ir.Constant(number, flag) for flag in (0, 3, 1))
+        builder.call(fetch, [builder.bitcast(builder.gep(array.data, [args[1]]), address), to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(values, types.intp), codegen
+
+
+prefetch: Any = intrinsic(_prefetch)
+BATCH = 512  # places that are fetched before the first of them is looked at
 
 
 @loop
-def add_between(
-    values: Floats, low: Any, high: Any, places: NDArray[np.int64], number: int, inside: NDArray[np.uint8],
-    origin: int, words: Words,
-) -> None:  # fmt: skip
-    """Put those of the first `number` places into the set whose value lies in [low, high].
-
-    In two loops: the first does nothing but read, so that many reads of far places are under way at once.
-    """
-    for b in range(number):
-        value = values[places[b]]
-        inside[b] = (value >= low) & (value <= high)
-    for b in range(number):
-        words[(places[b] >> 6) - origin] |= np.uint64(inside[b]) << np.uint64(places[b] & 63)
+def add_between(values: Floats, low: Any, high: Any, places: NDArray[np.int64], origin: int, words: Words) -> None:
+    """Put those of the places into the set whose value lies in [low, high]."""
+    for place in places:
+        value = values[place]
+        words[(place >> 6) - origin] |= np.uint64((value >= low) & (value <= high)) << np.uint64(place & 63)
 
 
 @loop
 def settle(values: Floats, low: Any, high: Any, parts: Parts, origin: int, words: Words, unsure: Words) -> None:
-    """Keep of the `unsure` places of the set those whose value lies in [low, high]."""
-    places, inside = np.empty(BATCH, np.int64), np.empty(BATCH, np.uint8)
+    """Keep of the `unsure` places of the set those whose value lies in [low, high].
+
+    The places are far apart: their values are on the way while the next places are sought.
+    """
+    places = np.empty(BATCH + 64, np.int64)
     number = 0
     for p in range(parts.shape[0]):
         for w in range(parts[p, 0], parts[p, 1]):
@@ -244,14 +257,16 @@ def settle(values: Floats, low: Any, high: Any, parts: Parts, origin: int, words
             if left == NONE:
                 continue
             words[w - origin] ^= left
-            if number > BATCH - 64:
-                add_between(values, low, high, places, number, inside, origin, words)
-                number = 0
             while left != NONE:
-                places[number] = (w << 6) + np.int64(lowest(left))
+                place = (w << 6) + np.int64(lowest(left))
                 left &= left - ONE
+                prefetch(values, place)
+                places[number] = place
                 number += 1
-    add_between(values, low, high, places, number, inside, origin, words)
+            if number >= BATCH:
+                add_between(values, low, high, places[:number], origin, words)
+                number = 0
+    add_between(values, low, high, places[:number], origin, words)
 
 
 @loop

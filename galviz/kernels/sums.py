@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, ones, word_of
+from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, ones, prefetch, word_of
 from galviz.kernels.lanes import coarse_sum, coarse_sum_of_shares, fine_sum, fine_sum_of_shares
 from galviz.kernels.loops import Floats, loop
 from galviz.kernels.points import pixel
-from galviz.kernels.runs import Places, Strips, seen
+from galviz.kernels.runs import Places, Strips, seen, word_meant
 
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
+AHEAD = 2048  # values that are fetched before they are added: by itself a processor stops at each page of memory
 LANE_BITS, MOST_FINER = 26, 2.0**24  # of what is added 64 at a time, see `lanes`
 FINE = 4294967296.0  # 2^32, of which the second half of a sum counts fractions
 
@@ -108,11 +109,7 @@ def places_meant(
     values, codes, table, gaps = amounts.values, amounts.codes, amounts.table, amounts.gaps
     coded, missing = table.shape[0] > 0, np.uint8(max(0, table.shape[0] - 1))
     for w in range(start, stop):
-        word = ALL if words.shape[0] == 0 else words[w]
-        if nearer.shape[0] > 0:
-            word &= nearer[w]
-        if beyond.shape[0] > 0:
-            word &= ~beyond[w]
+        word = word_meant(words, nearer, beyond, w)
         if gaps:
             here = first + (w << 6)
             word &= ~between(codes, here, missing, missing) if coded else known(values, here)
@@ -150,6 +147,9 @@ def add_runs(
             two = NONE if last == w else words[after] & (tail if last == after else ALL)
             if one | two != NONE:
                 a, b = first + (w << 6), first + (after << 6)
+                if not coded:
+                    for j in range(0, 64, 64 // values.itemsize):
+                        prefetch(values, a + AHEAD + j)
                 counts[c] += np.uint32(ones(one) + ones(two))
                 if lanes and coded:
                     if singly:
