@@ -99,7 +99,7 @@ class Inside:
 
 def hold(conditions: Iterable[Condition], draft: Draft) -> None:
     """Make the draft the set of the places that fulfil all conditions."""
-    draft.words[:] = bits.ALL
+    bits.begin(draft.parts, draft.origin, draft.words)
     unsure = []
     for number, condition in enumerate(sorted(conditions, key=lambda each: each.cost)):
         spare = scratch(f"unsure {number}", draft.words.size)

@@ -135,6 +135,8 @@ def draw(
             _work_on_cluster(catalogue, open_jobs, stop, client)
         for job in open_jobs:
             job.next_pass()
+    if all(job.mode < 0 for job in jobs):
+        return [job.result() for job in jobs]  # at hand
     return at_once([job.result for job in jobs], stop)
 
 
@@ -283,8 +285,8 @@ class Job:
     def _rows(self, first: int, last: int) -> tuple[int, int]:
         """The first and the last row of pixels that strips within `strips()` touch."""
         spans, height = self.plane.spans[first:last], self.request.view.height
-        low = max(float(np.nanmin(spans[:, 0])), self.window[2])
-        high = min(float(np.nanmax(spans[:, 1])), self.window[3])
+        low = max(float(np.fmin.reduce(spans[:, 0])), self.window[2])
+        high = min(float(np.fmax.reduce(spans[:, 1])), self.window[3])
         edges = self.window[2], self.window[3], height
         return pixel(low, *edges), pixel(max(low, high), *edges)
 

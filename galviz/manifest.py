@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,8 @@ class Manifest:
         """Number of sources."""
         return sum(part.rows for part in self.groups[0].parts)
 
-    @property
-    def columns(self) -> dict[str, Column]:
+    @cached_property
+    def columns(self) -> Mapping[str, Column]:
         """Every column by name, stored ones first, then those derived from columns that are present."""
         stored = {column.name: column for group in self.groups for column in group.columns}
         for column in self.derived:

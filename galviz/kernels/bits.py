@@ -139,6 +139,13 @@ def fill_between(words: Words, start: int, stop: int) -> None:
 
 
 @loop
+def begin(parts: Parts, origin: int, words: Words) -> None:
+    """Put every place of some parts into a set whose words begin with the word `origin` of a plane."""
+    for p in range(parts.shape[0]):
+        words[parts[p, 0] - origin : parts[p, 1] - origin] = ALL
+
+
+@loop
 def verdict(zone: NDArray[np.float64], low: Any, high: Any) -> int:
     """What the smallest and the largest value of a zone tell of [low, high]: 1 all in it, 0 none, -1 look."""
     if zone[0] >= low and zone[1] <= high:

@@ -181,40 +181,50 @@ def words_within(reach: Places, out: Places) -> int:
 
 
 @loop
-def word_meant(words: Words, nearer: Words, beyond: Words, w: int) -> Any:
-    """Word w of what is in `words` and in `nearer` but not in `beyond`.
-
-    Empty sets stand for all places, or for none in case of `beyond`.
-    """
-    word = ALL if words.shape[0] == 0 else words[w]
-    if nearer.shape[0] > 0:
-        word &= nearer[w]
-    if beyond.shape[0] > 0:
-        word &= ~beyond[w]
-    return word
-
-
-@loop
-def rank_words(words: Words, nearer: Words, beyond: Words, size: int, out: Words, ranks: NDArray[np.uint32]) -> None:
-    """Set the first `size` words of `out` to those that are meant, and `ranks` to how many places there are before
-    each."""
-    total = NONE
-    for w in range(size):
-        word = word_meant(words, nearer, beyond, w)
-        out[w] = word
-        ranks[w] = np.uint32(total)
-        total += ones(word)
-
-
-@loop
 def count_runs(
+    words: Words, others: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
+    out: NDArray[np.uint32], less: NDArray[np.uint32],
+) -> None:  # fmt: skip
+    """Add the places of both sets to `out` (width,), for runs that follow each other from `place` on, and take them off
+    `less`, if that is not empty. Empty sets stand for every place.
+
+    Numbers are differences of how many there are up to the end of a run, so that each word is counted about once.
+    """
+    every, all_others = words.shape[0] == 0, others.shape[0] == 0
+    w = place >> 6
+    word = (ALL if every else words[w]) & (ALL if all_others else others[w])
+    before, total = ones(word & ~(ALL << np.uint64(place & 63))), NONE
+    for k in range(ends.shape[0]):
+        end = np.int64(ends[k]) - origin - 1
+        while w < end >> 6:
+            total += ones(word)
+            w += 1
+            word = (ALL if every else words[w]) & (ALL if all_others else others[w])
+        now = total + ones(word & (ALL >> np.uint64(63 - (end & 63))))
+        number = np.uint32(now - before)
+        out[columns[k]] += number
+        if not all_others:
+            less[columns[k]] -= number
+        before = now
+
+
+@loop
+def rank_words(words: Words, start: int, stop: int, ranks: NDArray[np.uint32]) -> None:
+    """Set the ranks [start, stop) to how many places there are from the word `start` on before each word."""
+    total = NONE
+    for w in range(start, stop):
+        ranks[w] = np.uint32(total)
+        total += ones(words[w])
+
+
+@loop
+def count_ranked_runs(
     words: Words, ranks: NDArray[np.uint32], place: int, ends: NDArray[np.uint32], origin: int,
     columns: NDArray[np.uint16], out: NDArray[np.uint32],
 ) -> None:  # fmt: skip
-    """Add the places of a ranked set to `out` (width,), for runs that follow each other from `place` on.
+    """As `count_runs` for one ranked set: no branch depends on how long a run is.
 
-    The number of a run is the difference of how many there are up to its end and to that of the one before: no branch
-    depends on how long it is.
+    Quicker where most runs end in a word of their own, as those of a strip do that is thinner than a pixel.
     """
     before = ranks[place >> 6] + np.uint32(ones(words[place >> 6] & ~(ALL << np.uint64(place & 63))))
     for k in range(ends.shape[0]):
@@ -222,6 +232,34 @@ def count_runs(
         now = ranks[end >> 6] + np.uint32(ones(words[end >> 6] & (ALL >> np.uint64(63 - (end & 63)))))
         out[columns[k]] += np.uint32(now - before)
         before = now
+
+
+@loop
+def count_two_rows(
+    words: Words, above: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
+    first: NDArray[np.uint32], second: NDArray[np.uint32],
+) -> None:  # fmt: skip
+    """As `count_runs` with those of the places that are `above` added to the `second` row (width,), the others to the
+    `first`."""
+    every = words.shape[0] == 0
+    w = place >> 6
+    word = ALL if every else words[w]
+    before = ~(ALL << np.uint64(place & 63))
+    known, known_above = ones(word & before), ones(word & above[w] & before)
+    total, total_above = NONE, NONE
+    for k in range(ends.shape[0]):
+        end = np.int64(ends[k]) - origin - 1
+        while w < end >> 6:
+            total += ones(word)
+            total_above += ones(word & above[w])
+            w += 1
+            word = ALL if every else words[w]
+        part = word & (ALL >> np.uint64(63 - (end & 63)))
+        now, now_above = total + ones(part), total_above + ones(part & above[w])
+        higher = np.uint32(now_above - known_above)
+        first[columns[k]] += np.uint32(now - known) - higher
+        second[columns[k]] += higher
+        known, known_above = now, now_above
 
 
 @loop
@@ -233,35 +271,42 @@ def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDAr
     bounds, spans, window, category, first, last, reach, starts, ends, columns, above, begins, top, height = strips
     width = out.shape[1]
     groups = bounds.shape[1] - 1
-    origin, none = bounds[first, 0], above[:0]
+    every = words.shape[0] == 0
+    origin = bounds[first, 0]
     most = 0
     for s in range(first, last):
         most = max(most, (bounds[s, groups] - bounds[s, 0] + 63) >> 6)
-    meant, ranks = np.empty(most, np.uint64), np.empty(most, np.uint32)
+    ranks = np.empty(most, np.uint32)
     for s in range(first, last):
         _, row, bottom = seen(spans[s], window, height)
         if row < 0:
             continue
-        start = bounds[s, 0]
-        size, begin = (bounds[s, groups] - start + 63) >> 6, begins[s - first]
-        runs = starts[(s - first) * groups : (s - first + 1) * groups + 1]
-        if runs[0] < runs[groups]:
-            here = words if words.shape[0] == 0 else words[(start - origin) >> 6 :]
-            for r in range(row, bottom + 1):
-                nearer = above[begin + (r - row - 1) * size :] if r > row else none
-                beyond = above[begin + (r - row) * size :] if r < bottom else none
-                rank_words(here, nearer, beyond, size, meant, ranks)
-                for g in range(groups):
-                    c = category[g]
-                    if c >= 0 and runs[g] < runs[g + 1]:
-                        part = slice(runs[g], runs[g + 1])
-                        place = reach[(s - first) * groups + g, 0] - start
-                        count_runs(meant, ranks, place, ends[part], start, columns[part], out[r - top, :, c])
         for g in range(groups):
             c = category[g]
-            if c < 0 or runs[g] < runs[g + 1]:
+            if c < 0 or bounds[s, g] == bounds[s, g + 1]:
                 continue
+            run, stop_run = starts[(s - first) * groups + g], starts[(s - first) * groups + g + 1]
             place, stop = reach[(s - first) * groups + g]
+            if run < stop_run:
+                start = bounds[s, 0]
+                mine = words if every else words[(start - origin) >> 6 :]
+                here, right = ends[run:stop_run], columns[run:stop_run]
+                size = (bounds[s, groups] - start + 63) >> 6
+                lowest_row = out[row - top, :, c]
+                if bottom == row and not every:
+                    rank_words(mine, (place - start) >> 6, (stop - start + 63) >> 6, ranks)
+                    count_ranked_runs(mine, ranks, place - start, here, start, right, lowest_row)
+                    continue
+                if bottom == row:
+                    count_runs(mine, above[:0], place - start, here, start, right, lowest_row, out[0, :0, c])
+                    continue
+                beyond = above[begins[s - first] :]
+                count_two_rows(mine, beyond, place - start, here, start, right, lowest_row, out[row + 1 - top, :, c])
+                for r in range(row + 2, bottom + 1):
+                    beyond = above[begins[s - first] + (r - row - 1) * size :]
+                    nearer = out[r - 1 - top, :, c]
+                    count_runs(mine, beyond, place - start, here, start, right, out[r - top, :, c], nearer)
+                continue
             for base in range((place - origin) & ~63, stop - origin, 64):
                 word = word_of(words, base, place - origin, stop - origin)
                 while word != NONE:

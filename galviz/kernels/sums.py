@@ -14,7 +14,7 @@ from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, o
 from galviz.kernels.lanes import coarse_sum, coarse_sum_of_shares, fine_sum, fine_sum_of_shares
 from galviz.kernels.loops import Floats, loop
 from galviz.kernels.points import pixel
-from galviz.kernels.runs import Places, Strips, seen, word_meant
+from galviz.kernels.runs import Places, Strips, seen
 
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 AHEAD = 2048  # values that are fetched before they are added: by itself a processor stops at each page of memory
@@ -109,7 +109,11 @@ def places_meant(
     values, codes, table, gaps = amounts.values, amounts.codes, amounts.table, amounts.gaps
     coded, missing = table.shape[0] > 0, np.uint8(max(0, table.shape[0] - 1))
     for w in range(start, stop):
-        word = word_meant(words, nearer, beyond, w)
+        word = ALL if words.shape[0] == 0 else words[w]
+        if nearer.shape[0] > 0:
+            word &= nearer[w]
+        if beyond.shape[0] > 0:
+            word &= ~beyond[w]
         if gaps:
             here = first + (w << 6)
             word &= ~between(codes, here, missing, missing) if coded else known(values, here)
