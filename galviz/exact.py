@@ -222,7 +222,11 @@ class Job:
         """What there is to do, as ranges of strips, in any order and thread."""
         first, last = self.strips()
         rows = int(self.plane.bounds[last - 1, -1] - self.plane.bounds[first, 0]) if first < last else 0
-        return chunks(self.plane, first, last, min(max(rows // (4 * THREADS), LEAST_PIECE), MOST_PIECE))
+        # Of strips that stick out of the window, only what it shows is looked at.
+        low, high = self.plane.layout.x_low, self.plane.layout.x_high
+        share = min(1.0, (self.window[1] - self.window[0]) / (high - low)) if high > low else 1.0
+        least = int(LEAST_PIECE / max(share, LEAST_PIECE / MOST_PIECE))
+        return chunks(self.plane, first, last, min(max(rows // (2 * THREADS), least), MOST_PIECE))
 
     def work(self, first: int, last: int) -> None:
         """Do a piece and add it to the whole."""
@@ -374,7 +378,8 @@ def _runs(index: Index, plane: Plane, view: Viewport, first: int, last: int) -> 
     starts = np.zeros((last - first) * groups + 1, np.int64)
     reach = np.zeros((starts.size - 1, 2), np.int64)
     places = int(plane.bounds[last - 1, -1] - plane.bounds[first, 0])
-    most = min(places, (last - first) * groups * view.width)
+    # One more for what lies on the right edge, and one where rounding takes the left one for another pixel.
+    most = min(places, (last - first) * groups * (view.width + 2))
     ends, columns = np.empty(most, np.uint32), np.empty(most, np.uint16)
     begins = np.empty(last - first + 1, np.int64)
     runs.sizes_above(plane.bounds, plane.spans, view.window, view.height, first, last, begins)

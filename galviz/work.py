@@ -41,8 +41,13 @@ _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
 def at_once(jobs: Iterable[Callable[[], Result]], stop: Stop) -> list[Result]:
     """The results of all jobs, run on every processor; raises Cancelled as soon as `stop` says so.
 
-    Jobs that have not begun when one fails, or when the work is stopped, never begin. A job must not call this.
+    Jobs that have not begun when one fails, or when the work is stopped, never begin. A job must not call this. A
+    single one runs in the calling thread.
     """
+    jobs = list(jobs)
+    if len(jobs) == 1:
+        ask(stop)
+        return [jobs[0]()]
     over = threading.Event()
 
     def run(job: Callable[[], Result]) -> Result:

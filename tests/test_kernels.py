@@ -378,16 +378,27 @@ def test_limits_are_found_among_ascending_values(values: list[float], limit: flo
     assert bits.first_above(column, 0, column.size, limit) == np.searchsorted(column.astype(float), limit, "right")
 
 
-@given(st.lists(st.floats(0, 4, width=32), min_size=1, max_size=200).map(sorted), st.integers(1, 9))
-def test_the_next_column_begins_where_the_pixel_changes(values: list[float], width: int) -> None:
-    column = np.array(values, np.float32)
-    pixels = [runs.pixel(float(x), 0.0, 4.0, width) for x in column]
-    assert pixels == sorted(pixels)
-    place, found = 0, []
-    while place < column.size:
-        place = runs.next_column(column, place, column.size, WINDOW, width, pixels[place])
-        found.append(place)
-    assert found == [k for k in range(1, column.size) if pixels[k] != pixels[k - 1]] + [column.size]
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(values=st.lists(st.floats(0, 4, width=32), min_size=1, max_size=200).map(sorted), width=st.integers(1, 9))
+def test_runs_of_places_end_where_the_pixel_changes(dtype: type, values: list[float], width: int) -> None:
+    column = np.array(values, dtype)
+    words = [runs.ends_of_pixels(column, w, width / 4.0, 0.0) for w in range(-(-column.size // 64))]
+    found = np.flatnonzero(bits_of(np.array(words, np.uint64))[: column.size - 1])
+    pixels = [int(x * (width / 4.0)) for x in column.astype(float)]
+    assert found.tolist() == [k for k in range(column.size - 1) if pixels[k] != pixels[k + 1]]
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-3, 3), st.floats(-3, 3))
+def test_places_in_further_rows_are_told_by_the_same_arithmetic(seed: int, shift: float, limit: float) -> None:
+    values = np.random.default_rng(seed).normal(size=128).astype(np.float32)
+    values[seed % 128] = np.nan
+    found = np.array([not_below_of(values, 64 * w, 1.7, shift, limit) for w in range(2)], np.uint64)
+    np.testing.assert_array_equal(bits_of(found), values.astype(float) * 1.7 + shift >= limit)
+
+
+@loop
+def not_below_of(values: np.ndarray, place: int, scale: float, shift: float, limit: float) -> int:
+    return bits.not_below(values, place, scale, shift, limit)
 
 
 @settings(max_examples=150)

@@ -95,6 +95,57 @@ def _known(typingctx: Any, values: Any, place: Any) -> Any:
 known: Any = intrinsic(_known)
 
 
+def _scaled(context: Any, builder: Any, kind: Any, values: Any, place: Any, scale: Any, shift: Any) -> Any:
+    """The 64 values from `place` on, times `scale` plus `shift`, as doubles."""
+    numbers = _loaded(context, builder, kind, values, place)
+    if kind.dtype.bitwidth < 64:
+        numbers = builder.fpext(numbers, _DOUBLES)
+    return builder.fadd(builder.fmul(numbers, _everywhere(builder, scale)), _everywhere(builder, shift))
+
+
+_DOUBLES = ir.VectorType(ir.DoubleType(), 64)
+
+
+def _everywhere(builder: Any, number: Any) -> Any:
+    """64 times the same double."""
+    nothing, zeros = ir.Constant(_DOUBLES, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+    one = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, nothing, zeros)
+
+
+def _not_below(typingctx: Any, values: Any, place: Any, scale: Any, shift: Any, limit: Any) -> Any:
+    """A word of which of the 64 values from `place` on, times `scale` plus `shift` as doubles, reach `limit`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        scaled = _scaled(context, builder, signature.args[0], *args[:4])
+        return builder.bitcast(builder.fcmp_ordered(">=", scaled, _everywhere(builder, args[4])), ir.IntType(64))
+
+    return types.uint64(values, types.intp, types.float64, types.float64, types.float64), codegen
+
+
+def _last_of_pixels(typingctx: Any, values: Any, place: Any, scale: Any, shift: Any) -> Any:
+    """A word of which of the 64 values from `place` on lie in another pixel than the value after them.
+
+    Reads 65 values. The pixel is the whole part of a value times `scale` plus `shift`.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        name, kind = "llvm.floor.v64f64", ir.FunctionType(_DOUBLES, [_DOUBLES])
+        floor = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        after = builder.add(args[1], ir.Constant(args[1].type, 1))
+        here, there = (
+            builder.call(floor, [_scaled(context, builder, signature.args[0], args[0], start, *args[2:])])
+            for start in (args[1], after)
+        )
+        return builder.bitcast(builder.fcmp_unordered("!=", here, there), ir.IntType(64))
+
+    return types.uint64(values, types.intp, types.float64, types.float64), codegen
+
+
+not_below: Any = intrinsic(_not_below)
+last_of_pixels: Any = intrinsic(_last_of_pixels)
+
+
 @loop
 def count_between(words: Words, start: int, stop: int) -> int:
     """How many of the places [start, stop) are in the set."""

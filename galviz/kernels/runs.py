@@ -20,7 +20,9 @@ from galviz.kernels.bits import (
     fill_between,
     first_above,
     first_not_below,
+    last_of_pixels,
     lowest,
+    not_below,
     ones,
     word_of,
 )
@@ -66,23 +68,17 @@ def seen(span: NDArray[np.float64], window: Window, height: int) -> tuple[bool, 
 
 
 @loop
-def next_column(xs: Floats, place: int, stop: int, window: Window, width: int, column: int) -> int:
-    """The first place of [place, stop) right of a pixel column; found by doubling steps, since it is mostly near."""
-    step = 1
-    reach = place + 1
-    while reach < stop and pixel(np.float64(xs[reach]), window[0], window[1], width) <= column:
-        place = reach
-        step *= 2
-        reach = place + step
-    reach = min(reach, stop)
-    place += 1
-    while place < reach:
-        middle = (place + reach) >> 1
-        if pixel(np.float64(xs[middle]), window[0], window[1], width) <= column:
-            place = middle + 1
-        else:
-            reach = middle
-    return place
+def ends_of_pixels(xs: Floats, w: int, scale: float, shift: float) -> Any:
+    """A word of which of the places of word `w` end a run of places in the same pixel column; on the edges of the
+    window a column may have two."""
+    base = w << 6
+    if base + 64 < xs.shape[0]:
+        return last_of_pixels(xs, base, scale, shift)
+    word = NONE
+    for j in range(xs.shape[0] - base - 1):
+        here, there = np.float64(xs[base + j]) * scale + shift, np.float64(xs[base + j + 1]) * scale + shift
+        word |= np.uint64(np.floor(here) != np.floor(there)) << np.uint64(j)
+    return word
 
 
 MOST_ROWS = 8  # of pixels, in which a strip lies whose places are counted by runs
@@ -133,33 +129,37 @@ def find_runs(
     groups = bounds.shape[1] - 1
     scale = height / (window[3] - window[2])
     shift = -window[2] * scale
+    x_scale = width / (window[1] - window[0])
+    x_shift = -window[0] * x_scale
     number = 0
     for s in range(first, last):
         whole, row, bottom = seen(spans[s], window, height)
         fits = whole and bottom - row < MOST_ROWS
-        part = ys[bounds[s, 0] : bounds[s, groups]]
-        size = (part.shape[0] + 63) >> 6
-        for k in range(row + 1, bottom + 1 if fits else 0):
-            begin = begins[s - first] + (k - row - 1) * size
-            for w in range(size):
-                word = NONE
-                here = part[w << 6 : min(part.shape[0], (w + 1) << 6)]
-                for j in range(here.shape[0]):
-                    word |= np.uint64(here[j] * scale + shift >= k) << np.uint64(j)
-                above[begin + w] = word
+        strip = bounds[s, 0]
+        size = (bounds[s, groups] - strip + 63) >> 6
         for g in range(groups):
             starts[(s - first) * groups + g] = number
             stop = first_above(xs, bounds[s, g], bounds[s, g + 1], window[1])
             place = first_not_below(xs, bounds[s, g], stop, window[0])
             reach[(s - first) * groups + g] = place, stop
+            for k in range(row + 1, bottom + 1 if fits else 0):
+                begin = begins[s - first] + (k - row - 1) * size
+                for w in range((place - strip) >> 6, (stop - strip + 63) >> 6):
+                    above[begin + w] = not_below(ys, strip + (w << 6), scale, shift, k)
             if not fits or (stop - place) * 4 < width * (bottom - row + 1):
                 continue
-            while place < stop:
-                column = pixel(np.float64(xs[place]), window[0], window[1], width)
-                place = next_column(xs, place, stop, window, width, column)
-                ends[number] = place
-                columns[number] = column
-                number += 1
+            for w in range(place >> 6, (stop + 63) >> 6):
+                word = ends_of_pixels(xs, w, x_scale, x_shift)
+                if stop <= (w + 1) << 6:
+                    word = (word | ONE << np.uint64((stop - 1) & 63)) & (ALL >> np.uint64(-stop & 63))
+                if place > w << 6:
+                    word &= ALL << np.uint64(place & 63)
+                while word != NONE:
+                    last_place = (w << 6) + np.int64(lowest(word))
+                    word &= word - ONE
+                    ends[number] = last_place + 1
+                    columns[number] = pixel(np.float64(xs[last_place]), window[0], window[1], width)
+                    number += 1
     starts[(last - first) * groups] = number
     return number
 
