@@ -63,7 +63,7 @@ class Run:
             # Where the first answer is the exact one, what it leaves in the cache would answer the other.
             alike = report.FIRST in answers and answers[report.FIRST][0].attrs["exact"]
             racing = [contestant for contestant in racing if not (alike and contestant.name == report.FIRST)]
-            for number in range(repeat):
+            for number in range(min(repeat, scenario.most)):
                 for contestant in racing:
                     self._measure(contestant, scenario, number)
             if alike:

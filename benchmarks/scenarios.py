@@ -31,12 +31,14 @@ STEPS = 30
 class Scenario:
     """Something done at the page: the requests of each repeat, in the order of its steps.
 
-    With `own` it is measured for galviz alone: the others would have to be told what they may keep.
+    With `own` it is measured for galviz alone: the others would have to be told what they may keep. After `most`
+    repeats a cache could answer.
     """
 
     name: str
     make: Callable[[int], list[list[Request]]]
     own: bool = False
+    most: int = WARM_UP
 
     def steps(self, repeat: int) -> list[list[Request]]:
         return self.make(repeat)
@@ -69,9 +71,8 @@ def one_moved(repeat: int) -> Selection:
 
 
 def without_a_class(names: Sequence[str], repeat: int) -> Selection:
-    """All classes but one; the warm-up has two less."""
-    pairs = 2 if repeat == WARM_UP else 1
-    left = [name for number, name in enumerate(names) if (number - repeat - 1) % len(names) >= pairs]
+    """All classes but one, in turn; the warm-up has them all."""
+    left = [name for number, name in enumerate(names) if repeat == WARM_UP or (number - repeat - 1) % len(names)]
     return Selection().choose("class", OneOf(CLASS, tuple(left)))
 
 
@@ -123,7 +124,7 @@ def densest(catalogue: Catalogue, view: Viewport) -> tuple[float, float]:
     return float((xs[i + 1] + xs[i + 2]) / 2), float((ys[j + 1] + ys[j + 2]) / 2)
 
 
-def zoomed(view: Viewport, centre: tuple[float, float], area: float, repeat: int = 0) -> Viewport:
+def zoomed(view: Viewport, centre: tuple[float, float], area: float, repeat: float = 0) -> Viewport:
     """The viewport of that share of the area around `centre`, a hundredth of its width aside at each repeat."""
     ranges = []
     for middle, (low, high) in zip(centre, (view.x_range, view.y_range), strict=True):
@@ -160,7 +161,8 @@ def scenarios(catalogue: Catalogue) -> list[Scenario]:
     def towards(number: int, area: float) -> Callable[[int], list[list[Request]]]:
         view = views[number]
         place, chosen = places[number] if area < 1 else middle(view), confident(0, 30 + number)
-        return lambda repeat: [counts([zoomed(view, place, area, repeat + 1)], chosen)]
+        # Between the viewports of `aside`, whose runs are kept.
+        return lambda repeat: [counts([zoomed(view, place, area, repeat + 0.5)], chosen)]
 
     def drag(repeat: int) -> list[list[Request]]:
         lows = np.linspace(0.30, 0.99, STEPS) + 0.0013 * (repeat + 1) % 0.02
@@ -171,7 +173,7 @@ def scenarios(catalogue: Catalogue) -> list[Scenario]:
         Scenario("probability", filtered(confident, views)),
         Scenario("probability, psf_r, resolved_r", filtered(bright_and_resolved, views)),
         Scenario("psf_r moved, two filters stay", filtered(one_moved, views)),
-        Scenario("class off", filtered(lambda repeat: without_a_class(names, repeat), views)),
+        Scenario("class off", filtered(lambda repeat: without_a_class(names, repeat), views), most=len(names)),
         Scenario("box in UMAP, two views", filtered(shape.boxed, views[1:])),
         Scenario("lasso in UMAP, two views", filtered(shape.lassoed, views[1:])),
         *(
