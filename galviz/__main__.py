@@ -441,8 +441,8 @@ def check_port(address: str, port: int) -> None:
         raise GalvizError(f"Cannot listen on port {port} of {address}: {error.strerror}; choose another.") from None
 
 
-class _Ended(BaseException):
-    """Somebody asked this process to end."""
+class _Ended(SystemExit):
+    """Somebody asked this process to end; an event loop that is busy lets no other kind of exception through."""
 
 
 def _end(*_: object) -> NoReturn:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import json
@@ -519,6 +520,29 @@ def test_a_signal_leaves_nothing_half_written(
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"] * overwrite
     if overwrite:
         assert gv.open_catalogue(out).rows == 100
+
+
+def test_a_server_that_is_busy_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal arrives while a callback of the event loop runs, not while the loop waits."""
+    ended = []
+
+    def busy(*_: Any, **__: Any) -> None:
+        def work() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.1)
+
+        loop = asyncio.new_event_loop()
+        loop.call_soon(work)
+        loop.call_later(5, loop.stop)
+        try:
+            loop.run_forever()
+        finally:
+            ended.append(True)
+            loop.close()
+
+    monkeypatch.setattr("galviz.__main__.serve_page", busy)
+    assert main(["serve", str(tmp_path)]) == 143
+    assert ended
 
 
 @pytest.fixture
