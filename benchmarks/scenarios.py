@@ -23,7 +23,8 @@ ZOOMS = (("full extent", 1.0), ("1 % of the area", 1e-2), ("0.01 % of the area",
 CLASS = "class_pred"
 # What a contestant that keeps columns in memory needs; w1 stands for a column that no usual view or filter reads.
 COLUMNS = (*(name for plane in PLANES for name in plane), "p_best", "resolved_r", "w1", CLASS)
-WARM_UP = 90  # the repeat that is not measured
+WARM_UP = 99  # the repeat that is not measured
+MOST = 19  # repeats that select other sources than each other and than the warm-up
 STEPS = 30
 
 
@@ -38,7 +39,7 @@ class Scenario:
     name: str
     make: Callable[[int], list[list[Request]]]
     own: bool = False
-    most: int = WARM_UP
+    most: int = MOST
 
     def steps(self, repeat: int) -> list[list[Request]]:
         return self.make(repeat)
@@ -54,7 +55,7 @@ def confident(repeat: int, scenario: int = 0) -> Selection:
 
     Scenarios differ by less, so that they select the same and none is answered by what another has left behind.
     """
-    low = 0.8825 + 0.005 * (repeat % 20) + 1e-5 * scenario
+    low = 0.8825 + 0.005 * (repeat % (MOST + 1)) + 1e-5 * scenario
     return Selection().choose("p", Range("p_best", low=low, include_low=False))
 
 
