@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from galviz.kernels.loops import Floats, loop
 from galviz.kernels.polygons import turning
+from galviz.kernels.vectors import everywhere, intrinsic_of, loaded, vector
 
 Words = NDArray[np.uint64]
 Zones = NDArray[np.float64]
@@ -43,15 +44,6 @@ ones = _word_operation(lambda builder, word: builder.ctpop(word))
 lowest = _word_operation(lambda builder, word: builder.cttz(word, ir.Constant(ir.IntType(1), 1)))
 
 
-def _loaded(context: Any, builder: Any, kind: Any, values: Any, place: Any) -> Any:
-    """A vector of the 64 values from `place` on."""
-    array, vector = (
-        context.make_array(kind)(context, builder, values),
-        ir.VectorType(context.get_data_type(kind.dtype), 64),
-    )
-    return builder.load(builder.bitcast(builder.gep(array.data, [place]), vector.as_pointer()), align=1)
-
-
 def _between(typingctx: Any, values: Any, place: Any, low: Any, high: Any) -> Any:
     """A word of which of the 64 values from `place` on lie in [low, high], limits of the same type as the values.
 
@@ -60,18 +52,13 @@ def _between(typingctx: Any, values: Any, place: Any, low: Any, high: Any) -> An
     dtype = values.dtype
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        loaded = _loaded(context, builder, signature.args[0], *args[:2])
-        nothing, first = ir.Constant(loaded.type, ir.Undefined), ir.Constant(ir.IntType(32), 0)
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
-        limits = [
-            builder.shuffle_vector(builder.insert_element(nothing, limit, first), nothing, everywhere)
-            for limit in args[2:]
-        ]
+        numbers = loaded(context, builder, signature.args[0], *args[:2])
+        least, most = (everywhere(builder, limit) for limit in args[2:])
         if isinstance(dtype, types.Float):
             compare = builder.fcmp_ordered
         else:
             compare = builder.icmp_signed if dtype.signed else builder.icmp_unsigned
-        inside = builder.and_(compare(">=", loaded, limits[0]), compare("<=", loaded, limits[1]))
+        inside = builder.and_(compare(">=", numbers, least), compare("<=", numbers, most))
         return builder.bitcast(inside, ir.IntType(64))
 
     return types.uint64(values, types.intp, dtype, dtype), codegen
@@ -86,8 +73,8 @@ def _known(typingctx: Any, values: Any, place: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if not isinstance(values.dtype, types.Float):
             return ir.Constant(ir.IntType(64), -1)
-        loaded = _loaded(context, builder, signature.args[0], *args)
-        return builder.bitcast(builder.fcmp_ordered("ord", loaded, loaded), ir.IntType(64))
+        numbers = loaded(context, builder, signature.args[0], *args)
+        return builder.bitcast(builder.fcmp_ordered("ord", numbers, numbers), ir.IntType(64))
 
     return types.uint64(values, types.intp), codegen
 
@@ -95,22 +82,15 @@ def _known(typingctx: Any, values: Any, place: Any) -> Any:
 known: Any = intrinsic(_known)
 
 
+_DOUBLES = vector(ir.DoubleType())
+
+
 def _scaled(context: Any, builder: Any, kind: Any, values: Any, place: Any, scale: Any, shift: Any) -> Any:
     """The 64 values from `place` on, times `scale` plus `shift`, as doubles."""
-    numbers = _loaded(context, builder, kind, values, place)
+    numbers = loaded(context, builder, kind, values, place)
     if kind.dtype.bitwidth < 64:
         numbers = builder.fpext(numbers, _DOUBLES)
-    return builder.fadd(builder.fmul(numbers, _everywhere(builder, scale)), _everywhere(builder, shift))
-
-
-_DOUBLES = ir.VectorType(ir.DoubleType(), 64)
-
-
-def _everywhere(builder: Any, number: Any) -> Any:
-    """64 times the same double."""
-    nothing, zeros = ir.Constant(_DOUBLES, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
-    one = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, nothing, zeros)
+    return builder.fadd(builder.fmul(numbers, everywhere(builder, scale)), everywhere(builder, shift))
 
 
 def _not_below(typingctx: Any, values: Any, place: Any, scale: Any, shift: Any, limit: Any) -> Any:
@@ -118,7 +98,7 @@ def _not_below(typingctx: Any, values: Any, place: Any, scale: Any, shift: Any, 
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         scaled = _scaled(context, builder, signature.args[0], *args[:4])
-        return builder.bitcast(builder.fcmp_ordered(">=", scaled, _everywhere(builder, args[4])), ir.IntType(64))
+        return builder.bitcast(builder.fcmp_ordered(">=", scaled, everywhere(builder, args[4])), ir.IntType(64))
 
     return types.uint64(values, types.intp, types.float64, types.float64, types.float64), codegen
 
@@ -130,8 +110,7 @@ def _last_of_pixels(typingctx: Any, values: Any, place: Any, scale: Any, shift: 
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        name, kind = "llvm.floor.v64f64", ir.FunctionType(_DOUBLES, [_DOUBLES])
-        floor = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        floor = intrinsic_of(builder, "llvm.floor.v64f64", ir.FunctionType(_DOUBLES, [_DOUBLES]))
         after = builder.add(args[1], ir.Constant(args[1].type, 1))
         here, there = (
             builder.call(floor, [_scaled(context, builder, signature.args[0], args[0], start, *args[2:])])
@@ -279,9 +258,7 @@ def _prefetch(typingctx: Any, values: Any, place: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, args[0])
         address, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [address, number, number, number])
-        fetch = builder.module.globals.get("llvm.prefetch.p0i8") or ir.Function(
-            builder.module, kind, "llvm.prefetch.p0i8"
-        )
+        fetch = intrinsic_of(builder, "llvm.prefetch.p0i8", kind)
         to_read, keep, data = (ir.Constant(number, flag) for flag in (0, 3, 1))
         builder.call(fetch, [builder.bitcast(builder.gep(array.data, [args[1]]), address), to_read, keep, data])
         return context.get_dummy_value()
