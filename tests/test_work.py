@@ -206,3 +206,13 @@ def test_work_of_several_callers_at_once_does_not_mix() -> None:
     for thread in threads:
         thread.join()
     assert found == {number: [number * 1000 + k for k in range(50)] for number in range(12)}
+
+
+def test_a_single_job_runs_in_the_thread_that_asks_unless_it_is_stopped() -> None:
+    assert at_once([threading.current_thread], never) == [threading.current_thread()]
+    begun: list[int] = []
+    with pytest.raises(Cancelled):
+        at_once([lambda: begun.append(1)], lambda: True)
+    assert begun == []
+    with pytest.raises(ZeroDivisionError):
+        at_once([lambda: 1 // 0], never)
