@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import threading
@@ -46,7 +47,7 @@ def serving(settings: Settings) -> Iterator[Get]:
         connection.close()
         return answer.status, body
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)  # a test that fails must end, too
     thread.start()
     loop = started.result(10)
     yield get
@@ -81,6 +82,16 @@ def test_health_is_503_while_warming_up(catalogue: Catalogue, monkeypatch: pytes
         assert get("/health")[0] == 503
         gate.set()
         wait_for(get, 200)
+
+
+def test_a_garbage_collection_does_not_stop_the_page(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made before the first picture is not looked at again."""
+    monkeypatch.setattr(server, "_draw_once", lambda settings: None)
+    gc.unfreeze()
+    for get in serving(Settings(catalogue.path)):
+        wait_for(get, 200)
+        assert gc.get_freeze_count() > 100_000
+    gc.unfreeze()
 
 
 def test_health_names_the_command_when_there_is_no_index(no_index: Catalogue) -> None:
