@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PageTimeoutError
 
 from tests.browser.chromium import FLAGS
 
@@ -131,9 +132,14 @@ def page(open_page: Callable[[], Page]) -> Page:
 def settle(page: Page) -> None:
     """Wait until the page shows exact pictures and a count, and works no more."""
     page.wait_for_selector(".gv-sentence[data-count]")
-    page.locator(".gv-quality", has_text=re.compile("^exact$")).wait_for()
-    page.wait_for_timeout(300)  # the last pictures are on their way to the canvas
-    page.locator(".gv-quality", has_text=re.compile("^exact$")).wait_for()
+    exact = page.locator(".gv-quality", has_text=re.compile("^exact$"))
+    try:
+        exact.wait_for()
+        page.wait_for_timeout(300)  # the last pictures are on their way to the canvas
+        exact.wait_for()
+    except PageTimeoutError:
+        shown = [page.locator(name).first.inner_text() for name in (".gv-quality", ".gv-busy", ".gv-sentence")]
+        pytest.fail(f"the page does not settle; it shows {shown}")
 
 
 @pytest.fixture(scope="session")
