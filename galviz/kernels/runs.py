@@ -181,31 +181,14 @@ def words_within(reach: Places, out: Places) -> int:
 
 
 @loop
-def count_runs(
-    words: Words, others: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
-    out: NDArray[np.uint32], less: NDArray[np.uint32],
-) -> None:  # fmt: skip
-    """Add the places of both sets to `out` (width,), for runs that follow each other from `place` on, and take them off
-    `less`, if that is not empty. Empty sets stand for every place.
-
-    Numbers are differences of how many there are up to the end of a run, so that each word is counted about once.
-    """
-    every, all_others = words.shape[0] == 0, others.shape[0] == 0
-    w = place >> 6
-    word = (ALL if every else words[w]) & (ALL if all_others else others[w])
-    before, total = ones(word & ~(ALL << np.uint64(place & 63))), NONE
+def count_every_run(
+    place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16], out: NDArray[np.uint32]
+) -> None:
+    """Add all places of runs that follow each other from `place` on to `out` (width,)."""
     for k in range(ends.shape[0]):
-        end = np.int64(ends[k]) - origin - 1
-        while w < end >> 6:
-            total += ones(word)
-            w += 1
-            word = (ALL if every else words[w]) & (ALL if all_others else others[w])
-        now = total + ones(word & (ALL >> np.uint64(63 - (end & 63))))
-        number = np.uint32(now - before)
-        out[columns[k]] += number
-        if not all_others:
-            less[columns[k]] -= number
-        before = now
+        end = int(np.int64(ends[k])) - origin
+        out[columns[k]] += np.uint32(end - place)
+        place = end
 
 
 @loop
@@ -218,13 +201,14 @@ def rank_words(words: Words, start: int, stop: int, ranks: NDArray[np.uint32]) -
 
 
 @loop
-def count_ranked_runs(
+def count_runs(
     words: Words, ranks: NDArray[np.uint32], place: int, ends: NDArray[np.uint32], origin: int,
     columns: NDArray[np.uint16], out: NDArray[np.uint32],
 ) -> None:  # fmt: skip
-    """As `count_runs` for one ranked set: no branch depends on how long a run is.
+    """As `count_every_run` for the places of a ranked set: differences of how many there are up to the end of a run.
 
-    Quicker where most runs end in a word of their own, as those of a strip do that is thinner than a pixel.
+    No branch depends on how long a run is. Quicker where most runs end in a word of their own, as those of a strip do
+    that is thinner than a pixel; the others go along the words.
     """
     before = ranks[place >> 6] + np.uint32(ones(words[place >> 6] & ~(ALL << np.uint64(place & 63))))
     for k in range(ends.shape[0]):
@@ -263,6 +247,29 @@ def count_two_rows(
 
 
 @loop
+def count_next_row(
+    words: Words, above: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
+    out: NDArray[np.uint32], less: NDArray[np.uint32],
+) -> None:  # fmt: skip
+    """As `count_runs` for those of the places that are `above`, which are taken off the row before, `less`."""
+    every = words.shape[0] == 0
+    w = place >> 6
+    word = above[w] if every else words[w] & above[w]
+    before, total = ones(word & ~(ALL << np.uint64(place & 63))), NONE
+    for k in range(ends.shape[0]):
+        end = np.int64(ends[k]) - origin - 1
+        while w < end >> 6:
+            total += ones(word)
+            w += 1
+            word = above[w] if every else words[w] & above[w]
+        now = total + ones(word & (ALL >> np.uint64(63 - (end & 63))))
+        number = np.uint32(now - before)
+        out[columns[k]] += number
+        less[columns[k]] -= number
+        before = now
+
+
+@loop
 def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDArray[np.uint32]) -> None:
     """Add the places of some strips to `out` (rows, width, categories).
 
@@ -293,19 +300,19 @@ def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDAr
                 here, right = ends[run:stop_run], columns[run:stop_run]
                 size = (bounds[s, groups] - start + 63) >> 6
                 lowest_row = out[row - top, :, c]
-                if bottom == row and not every:
-                    rank_words(mine, (place - start) >> 6, (stop - start + 63) >> 6, ranks)
-                    count_ranked_runs(mine, ranks, place - start, here, start, right, lowest_row)
+                if bottom == row and every:
+                    count_every_run(place - start, here, start, right, lowest_row)
                     continue
                 if bottom == row:
-                    count_runs(mine, above[:0], place - start, here, start, right, lowest_row, out[0, :0, c])
+                    rank_words(mine, (place - start) >> 6, (stop - start + 63) >> 6, ranks)
+                    count_runs(mine, ranks, place - start, here, start, right, lowest_row)
                     continue
                 beyond = above[begins[s - first] :]
                 count_two_rows(mine, beyond, place - start, here, start, right, lowest_row, out[row + 1 - top, :, c])
                 for r in range(row + 2, bottom + 1):
                     beyond = above[begins[s - first] + (r - row - 1) * size :]
                     nearer = out[r - 1 - top, :, c]
-                    count_runs(mine, beyond, place - start, here, start, right, out[r - top, :, c], nearer)
+                    count_next_row(mine, beyond, place - start, here, start, right, out[r - top, :, c], nearer)
                 continue
             for base in range((place - origin) & ~63, stop - origin, 64):
                 word = word_of(words, base, place - origin, stop - origin)
