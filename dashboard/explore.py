@@ -25,8 +25,9 @@ class Explore:
         self.planes = [PlaneView(view.name, session, self._soon) for view in VIEWS if view.name in session.planes]
         self.legend, self.colour, self.filters = Legend(session), ColourControl(session), filters(session)
         self.histograms = [HistogramView(entry.name, session, self._soon) for entry in self.filters]
-        # What is on the page, with whether it is exact; what is being drawn; whether the last drawing failed.
+        # What is on the page, with whether it is exact; what should be; what of it is being drawn; whether that failed.
         self._shown: dict[str, tuple[Any, bool]] = {}
+        self._wanted: dict[str, Any] = {}
         self._asked: dict[str, Any] = {}
         self._failed = False
         self._following = False
@@ -50,6 +51,7 @@ class Explore:
         requests: dict[str, Any] = {"counts": Counts(self.session.catalogue, self.session.selection)}
         for view in (*self.planes, *self.histograms):
             requests.update(view.requests())
+        self._wanted = requests
         changed = {name: item for name, item in requests.items() if self._shown.get(name) != (item, True)}
         if changed != self._asked:
             self._asked, self._failed = dict(changed), False
@@ -61,6 +63,8 @@ class Explore:
         bars = {view.name: view for view in self.histograms}
         for name, answer in results.items():
             request = asked.requests[name]
+            if self._is_late(name, request):
+                continue
             self._shown[name] = (request, answer.exact)
             if answer.exact and self._asked.get(name, _NOTHING) == request:
                 del self._asked[name]
@@ -72,6 +76,12 @@ class Explore:
             else:
                 views[view].show(layer, request, answer.result)
         self._mark()
+
+    def _is_late(self, name: str, request: Any) -> bool:
+        """Whether this is no longer wanted, and what is wanted again is on the page already."""
+        shown, _ = self._shown.get(name, (_NOTHING, False))
+        wanted = self._wanted.get(name, _NOTHING)
+        return request != wanted and shown == wanted
 
     def _soon(self) -> None:
         # A dragged slider fires faster than the page can follow: many changes, one update.
@@ -86,7 +96,8 @@ class Explore:
     def _follow(self) -> None:
         self._following = False
         for plane in self.planes:
-            plane.follow()
+            if plane.follow():
+                self._shown = {name: it for name, it in self._shown.items() if name.split()[0] != plane.name}
         self.legend.follow()
         for entry, view in zip(self.filters, self.histograms, strict=True):
             entry.follow()

@@ -180,13 +180,15 @@ class PlaneView:
         self._name_glyph.text_color = theme.quiet
         self._draw_graticule()
 
-    def follow(self) -> None:
-        """Take over the plane and the brush of the session."""
-        if self._plane != self.plane:
+    def follow(self) -> bool:
+        """Take over the plane and the brush of the session; True if the plot is empty now, for another plane."""
+        is_other = self._plane != self.plane
+        if is_other:
             self._plane = self.plane
             self._set_plane()
             self._draw_graticule()
         self._draw_brush()
+        return is_other
 
     def _set_plane(self) -> None:
         manifest = self.session.catalogue.manifest

@@ -185,6 +185,34 @@ def test_what_is_back_where_it_was_is_not_drawn(session: Session, monkeypatch: p
     assert asked[-1].requests == {}
 
 
+def test_a_late_answer_does_not_replace_what_is_wanted(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore, asked = asking(session, monkeypatch)
+    show_all(explore, asked[-1])
+    before = [view._front.data["image"][0] for view in explore.planes]
+    session.choose("psf_r", Range("psf_r", high=18.0))
+    left_behind = asked[-1]
+    session.undo()
+    for step in (estimates(left_behind), *answers(left_behind, never)):
+        explore._show(left_behind, step)
+        assert quality(explore) == "exact"
+    assert all(view._front.data["image"][0] is old for view, old in zip(explore.planes, before, strict=True))
+    assert f'data-count="{session.catalogue.rows}"' in explore._sentence.object
+
+
+def test_a_plane_that_is_back_is_drawn_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    explore, asked = asking(session, monkeypatch)
+    show_all(explore, asked[-1])
+    planes = session.planes
+    session.planes = {**planes, "cmd": Plane("psf_r", "resolved_r")}
+    left_behind = asked[-1]
+    session.planes = planes
+    assert "cmd front" in asked[-1].requests, "the plot was emptied for the other plane"
+    show_all(explore, left_behind)
+    show_all(explore, asked[-1])
+    assert quality(explore) == "exact"
+    assert explore.planes[2]._front.data["image"][0].any()
+
+
 def test_a_failure_leaves_the_old_picture(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     explore, asked = asking(session, monkeypatch)
     show_all(explore, asked[-1])
