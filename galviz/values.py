@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -62,7 +63,7 @@ _known: WeakKeyDictionary[Plane, dict[str, Values]] = WeakKeyDictionary()
 
 
 def values_of(catalogue: Catalogue, index: Index, plane: Plane, name: str, stop: Stop) -> Values | None:
-    """The values of a column in a plane; None for one of double precision that the plane has no copy of.
+    """The values of a column in a plane; None for one of long whole numbers that the plane has no copy of.
 
     Not to be called from a job of `at_once`. Raises Cancelled when `stop` says so.
     """
@@ -71,7 +72,8 @@ def values_of(catalogue: Catalogue, index: Index, plane: Plane, name: str, stop:
         if name not in known:
             known[name] = _carried(plane, name)
         return known[name]
-    if np.dtype(catalogue.manifest.columns[name].dtype).itemsize > 4:
+    dtype = np.dtype(catalogue.manifest.columns[name].dtype)
+    if dtype.kind in "iu" and dtype.itemsize > 4:
         return None
     return _loose(catalogue, index, plane, name, stop)
 
@@ -176,13 +178,21 @@ def _column(catalogue: Catalogue, index: Index, name: str, stop: Stop) -> _Colum
 
 def _read(catalogue: Catalogue, index: Index, name: str, stop: Stop) -> _Column:
     dtype = np.dtype(catalogue.manifest.columns[name].dtype)
-    exact = dtype.kind == "f" or dtype.itemsize < 4
-    values = np.empty(catalogue.rows, np.float32 if exact else np.float64)
+    is_single = dtype.itemsize < 4 or dtype == np.float32
+    values = _rows(index, np.dtype(np.float32 if is_single else np.float64), catalogue.rows)
     for start, block in rows_of(catalogue, [name], stop):
         values[start : start + len(block)] = block.codes(name)
     values.flags.writeable = False
     planes = _in_planes(index, values, stop) if catalogue.rows >= COPIED_ROWS else ()
     return _Column(planes[0] if planes else values, planes, *_ends(values), bool(np.isnan(values).any()), {})
+
+
+def _rows(index: Index, dtype: np.dtype[Any], rows: int) -> NDArray[Any]:
+    """Room for a column in the order of rows: on the disk, if it has some, where the column goes on to the planes."""
+    if rows >= COPIED_ROWS:
+        with suppress(OSError):
+            return unnamed(index.path, dtype, rows)
+    return np.empty(rows, dtype)
 
 
 def _in_planes(index: Index, rows: NDArray[Any], stop: Stop) -> tuple[NDArray[Any], ...]:

@@ -289,6 +289,33 @@ def test_the_values_that_two_words_choose_add_up_exactly(seed: int, power: int) 
     assert fine_sum(coarse_ones, *places, narrow, finer) == exact * scale
 
 
+@loop
+def long_sum(values: np.ndarray, a: int, first: int, b: int, second: int, scale: float) -> tuple[int, int]:
+    return lanes.long_sum(values, a, first, b, second, scale)
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from([np.float64, np.float32, np.int32, np.uint8, np.int8]),
+    st.sampled_from(["none", "some", "most", "all", "one", "in a row"]),
+)  # fmt: skip
+@example(0, np.float64, "in a row")
+def test_values_of_any_type_add_up_in_two_halves(seed: int, dtype: type, which: str) -> None:
+    rng = np.random.default_rng(seed)
+    values = (rng.normal(0, 40, 128) * 10.0 ** rng.integers(-12, 1, 128)).clip(-100, 100)
+    values = values.astype(dtype) if np.dtype(dtype).kind != "u" else abs(values).astype(dtype)
+    if np.dtype(dtype).kind == "f":
+        values[rng.random(128) < 0.1] = np.nan
+    start, stop = np.sort(rng.integers(0, 129, 2))
+    within = (np.arange(128) >= start) & (np.arange(128) < stop)
+    share = {"none": 0, "some": 0.1, "most": 0.9, "one": 0.01}.get(which, 1)
+    words = words_of((rng.random(128) < share) & (within | (which != "in a row")) & (values == values))
+    scale = 2.0 ** int(rng.integers(-3, 30))
+    chosen = [float(value) * scale for value, inside in zip(values, bits_of(words), strict=True) if inside]
+    wholes = [int(amount) for amount in chosen]
+    rests = [int((amount - whole) * lanes.FINE) for amount, whole in zip(chosen, wholes, strict=True)]
+    assert long_sum(values, 0, words[0], 64, words[1], scale) == (sum(wholes), sum(rests))
+
+
 def test_shares_of_votes_round_as_divisions_do() -> None:
     """Every number of votes of every forest that a byte can stand for."""
     one, most = np.uint64(1), np.float32(2.0**24)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import law
-from galviz import values
+from galviz import exact, values
 from galviz.catalogue import Catalogue
 from galviz.draw import Request, Viewport, draw, draw_many, never
 from galviz.errors import Cancelled
@@ -62,28 +62,31 @@ def picked(catalogue: Catalogue, index: Index, name: str) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.parametrize("name", ["note", "i"])
 @pytest.mark.parametrize("room", [True, False])
 def test_a_column_in_the_order_of_planes_or_rows_is_the_same(
-    catalogue: Catalogue, index: Index, room: bool, monkeypatch: pytest.MonkeyPatch
+    catalogue: Catalogue, index: Index, room: bool, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     if not room:
         monkeypatch.setattr(values, "unnamed", full)
-    wanted = catalogue.frame(["note"]).compute()["note"].to_numpy()
-    for column in picked(catalogue, index, "note"):
+    wanted = catalogue.frame([name]).compute()[name].to_numpy()
+    for column in picked(catalogue, index, name):
+        assert column.dtype == wanted.dtype
         np.testing.assert_array_equal(column, wanted)
         assert not column.flags.writeable or column.base is None
-    known = values.values_of(catalogue, index, index.planes[0], "note", never)
+    known = values.values_of(catalogue, index, index.planes[0], name, never)
     assert known is not None
     assert (known.low, known.high) == (np.nanmin(wanted), np.nanmax(wanted))
     assert (len(values._on_disk), len(values._in_memory)) == ((1, 0) if room else (0, 1))
     peer = law.Peer(catalogue)
     for view in (VIEW, SKY):
-        for options in ({"mean": "note"}, {"std": "note"}, {"min": "note"}, {"max": "note"}):
+        for options in ({"mean": name}, {"std": name}, {"min": name}, {"max": name}):
             forget()
             request = Request(view, Selection.parse("r > 17"), **options)
+            assert exact.plane_of(catalogue, index, request, never) is not None
             (drawn,) = draw_many(catalogue, [request])
             np.testing.assert_allclose(drawn, peer.picture(request), rtol=1e-9, atol=1e-9)
 

@@ -1,7 +1,8 @@
 """Sums of those of 64 values that a word chooses and of 64 that another one does, many at once as processors can.
 
-A value is taken apart into whole units of 1/narrow and a rest in finer units, which add up in 32 bits each. What is
-added is exact where `narrow` times a value stays within 2^26, and the rest within 2^24 finer units.
+In single precision, a value is taken apart into whole units of 1/narrow and a rest in finer units, which add up in 32
+bits each. What is added is exact where `narrow` times a value stays within 2^26, and the rest within 2^24 finer units.
+`long_sum` takes any values, in double precision.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from galviz.kernels.vectors import LANES, everywhere, intrinsic_of, loaded, vector
 
 _WIDE = 8  # how many sums are left when they become long
-_INT, _LONG, _SINGLE = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_INT, _LONG, _SINGLE, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()
+_held: Any = cgutils.alloca_once_value  # memory on the stack, which becomes a register
+FINE = 2.0**32  # of which the second half of a sum in two halves counts fractions
 
 
 def _singles(builder: Any, numbers: Any, dtype: Any) -> Any:
@@ -47,13 +51,13 @@ def _chosen(builder: Any, numbers: Any, word: Any) -> Any:
 
 
 def _total(builder: Any, numbers: Any) -> Any:
-    total, lanes = numbers, LANES
+    total, lanes = numbers, numbers.type.count
     while lanes > 1:
         lanes //= 2
         halves = [ir.Constant(vector(_INT, lanes), list(range(at, at + lanes))) for at in (0, lanes)]
         nothing = ir.Constant(total.type, ir.Undefined)
         total = builder.add(*(builder.shuffle_vector(total, nothing, half) for half in halves))
-        if lanes == _WIDE:
+        if lanes == _WIDE and total.type.element == _INT:
             total = builder.sext(total, vector(_LONG, lanes))
     return builder.extract_element(total, ir.Constant(_INT, 0))
 
@@ -79,6 +83,39 @@ def _fine(builder: Any, pairs: Any, narrow: Any, finer: Any) -> Any:
     return builder.add(coarse, _total(builder, builder.add(*rests)))
 
 
+def _doubles(builder: Any, numbers: Any, dtype: Any) -> Any:
+    """_WIDE values in double precision."""
+    kind = vector(_DOUBLE, _WIDE)
+    if isinstance(dtype, types.Float):
+        return numbers if dtype.bitwidth == 64 else builder.fpext(numbers, kind)
+    return (builder.sitofp if dtype.signed else builder.uitofp)(numbers, kind)
+
+
+def _long(context: Any, builder: Any, kind: Any, values: Any, pairs: Any, scale: Any) -> tuple[Any, Any]:
+    """The sum of the whole units of 1/scale of each value, and that of the rests in units of 1/FINE of that.
+
+    Values before the first that is chosen and after the last one are left out, _WIDE at a time.
+    """
+    longs, doubles = vector(_LONG, _WIDE), vector(_DOUBLE, _WIDE)
+    nothing = ir.Constant(longs, [0] * _WIDE)
+    scales, fine = everywhere(builder, scale, _WIDE), ir.Constant(doubles, [FINE] * _WIDE)
+    wholes, rests = (_held(builder, nothing) for _ in range(2))
+    flag, wide = ir.Constant(ir.IntType(1), 0), ir.Constant(_LONG, _WIDE)
+    for place, word in pairs:
+        start = builder.and_(builder.cttz(word, flag), ir.Constant(_LONG, -_WIDE))
+        stop = builder.sub(ir.Constant(_LONG, LANES), builder.ctlz(word, flag))
+        with cgutils.for_range_slice(builder, start, stop, wide, _LONG) as (at, _):
+            numbers = loaded(context, builder, kind, values, builder.add(place, at), _WIDE)
+            scaled = builder.fmul(_doubles(builder, numbers, kind.dtype), scales)
+            whole = builder.fptosi(scaled, longs)
+            rest = builder.fptosi(builder.fmul(builder.fsub(scaled, builder.sitofp(whole, doubles)), fine), longs)
+            bits = builder.trunc(builder.lshr(word, at), ir.IntType(_WIDE))
+            mask = builder.bitcast(bits, vector(ir.IntType(1), _WIDE))
+            for total, some in ((wholes, whole), (rests, rest)):
+                builder.store(builder.add(builder.load(total), builder.select(mask, some, nothing)), total)
+    return _total(builder, builder.load(wholes)), _total(builder, builder.load(rests))
+
+
 def _sum(of_pairs: Callable[..., Any], shares: bool) -> Callable[..., Any]:
     """What compiles (array, place, word, place, word, ...), where least and of of shares come before the scales."""
 
@@ -93,6 +130,8 @@ def _sum(of_pairs: Callable[..., Any], shares: bool) -> Callable[..., Any]:
     return codegen
 
 
+_tuple: Any = types.UniTuple
+_TWO = _tuple(types.int64, 2)
 _PLACES = (types.intp, types.uint64, types.intp, types.uint64)
 
 
@@ -122,7 +161,18 @@ def _fine_sum_of_shares(
     return types.int64(codes, *_PLACES, *arguments), _sum(_fine, shares=True)
 
 
+def _long_sum(typingctx: Any, values: Any, a: Any, first: Any, b: Any, second: Any, scale: Any) -> Any:
+    """The sums of the same values, of any type, in units of 1/scale, and of their rests in units of 1/FINE of that."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        sums = _long(context, builder, signature.args[0], args[0], (args[1:3], args[3:5]), args[5])
+        return context.make_tuple(builder, signature.return_type, sums)
+
+    return _TWO(values, *_PLACES, types.float64), codegen
+
+
 coarse_sum: Any = intrinsic(_coarse_sum)
 fine_sum: Any = intrinsic(_fine_sum)
 coarse_sum_of_shares: Any = intrinsic(_coarse_sum_of_shares)
 fine_sum_of_shares: Any = intrinsic(_fine_sum_of_shares)
+long_sum: Any = intrinsic(_long_sum)

@@ -26,7 +26,7 @@ from galviz.kernels.bits import (
     ones,
     word_of,
 )
-from galviz.kernels.loops import Floats, loop
+from galviz.kernels.loops import Floats, lean, loop
 from galviz.kernels.points import Window, pixel
 
 Places = NDArray[np.int64]
@@ -55,7 +55,7 @@ class Strips(NamedTuple):
     height: int
 
 
-@loop
+@lean
 def seen(span: NDArray[np.float64], window: Window, height: int) -> tuple[bool, int, int]:
     """Whether a strip of this span lies wholly in the window, and its first and last row of pixels; -1 if out of it."""
     bottom, top = span
@@ -180,7 +180,7 @@ def words_within(reach: Places, out: Places) -> int:
     return number
 
 
-@loop
+@lean
 def count_every_run(
     place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16], out: NDArray[np.uint32]
 ) -> None:
@@ -191,7 +191,7 @@ def count_every_run(
         place = end
 
 
-@loop
+@lean
 def rank_words(words: Words, start: int, stop: int, ranks: NDArray[np.uint32]) -> None:
     """Set the ranks [start, stop) to how many places there are from the word `start` on before each word."""
     total = NONE
@@ -200,7 +200,7 @@ def rank_words(words: Words, start: int, stop: int, ranks: NDArray[np.uint32]) -
         total += ones(words[w])
 
 
-@loop
+@lean
 def count_runs(
     words: Words, ranks: NDArray[np.uint32], place: int, ends: NDArray[np.uint32], origin: int,
     columns: NDArray[np.uint16], out: NDArray[np.uint32],
@@ -218,7 +218,7 @@ def count_runs(
         before = now
 
 
-@loop
+@lean
 def count_two_rows(
     words: Words, above: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
     first: NDArray[np.uint32], second: NDArray[np.uint32],
@@ -246,7 +246,7 @@ def count_two_rows(
         known, known_above = now, now_above
 
 
-@loop
+@lean
 def count_next_row(
     words: Words, above: Words, place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16],
     out: NDArray[np.uint32], less: NDArray[np.uint32],
@@ -269,21 +269,16 @@ def count_next_row(
         before = now
 
 
-@loop
-def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDArray[np.uint32]) -> None:
-    """Add the places of some strips to `out` (rows, width, categories).
-
-    `words` are the bits of these strips from the first word of the first one on; none at all means every place.
-    """
+@lean
+def count_strips(
+    xs: Floats, ys: Floats, words: Words, strips: Strips, ranks: NDArray[np.uint32], out: NDArray[np.uint32]
+) -> None:
+    """What `count_places` does, with memory for the ranks of the words of a strip."""
     bounds, spans, window, category, first, last, reach, starts, ends, columns, above, begins, top, height = strips
     width = out.shape[1]
     groups = bounds.shape[1] - 1
     every = words.shape[0] == 0
     origin = bounds[first, 0]
-    most = 0
-    for s in range(first, last):
-        most = max(most, (bounds[s, groups] - bounds[s, 0] + 63) >> 6)
-    ranks = np.empty(most, np.uint32)
     for s in range(first, last):
         _, row, bottom = seen(spans[s], window, height)
         if row < 0:
@@ -323,6 +318,19 @@ def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDAr
                     if window[2] <= y <= window[3]:
                         r = pixel(y, window[2], window[3], height) - top
                         out[r, pixel(np.float64(xs[i]), window[0], window[1], width), c] += 1
+
+
+@loop
+def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDArray[np.uint32]) -> None:
+    """Add the places of some strips to `out` (rows, width, categories).
+
+    `words` are the bits of these strips from the first word of the first one on; none at all means every place.
+    """
+    bounds, groups = strips.bounds, strips.bounds.shape[1] - 1
+    most = 0
+    for s in range(strips.first, strips.last):
+        most = max(most, (bounds[s, groups] - bounds[s, 0] + 63) >> 6)
+    count_strips(xs, ys, words, strips, np.empty(most, np.uint32), out)
 
 
 @loop

@@ -11,15 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, ones, prefetch, word_of
-from galviz.kernels.lanes import coarse_sum, coarse_sum_of_shares, fine_sum, fine_sum_of_shares
-from galviz.kernels.loops import Floats, loop
+from galviz.kernels.lanes import (
+    FINE,
+    coarse_sum,
+    coarse_sum_of_shares,
+    fine_sum,
+    fine_sum_of_shares,
+    long_sum,
+)
+from galviz.kernels.loops import Floats, lean, loop
 from galviz.kernels.points import pixel
 from galviz.kernels.runs import Places, Strips, seen
 
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 AHEAD = 2048  # values that are fetched before they are added: by itself a processor stops at each page of memory
 LANE_BITS, MOST_FINER = 26, 2.0**24  # of what is added 64 at a time, see `lanes`
-FINE = 4294967296.0  # 2^32, of which the second half of a sum counts fractions
 
 
 class Amounts(NamedTuple):
@@ -49,30 +55,9 @@ class Amounts(NamedTuple):
     mode: int
 
 
-@loop
-def units_of(values: Floats, scale: float, word: Any) -> int:
-    """The sum of those of 64 values that are in `word`, each in whole units of 1/scale."""
-    total = np.int64(0)
-    while word != NONE:
-        total += np.int64(np.float64(values[np.int64(lowest(word))]) * scale)
-        word &= word - ONE
-    return int(total)
-
-
-@loop
-def rest_of(values: Floats, scale: float, word: Any) -> int:
-    """The sum of what `units_of` leaves of each value, in units of 2^-32/scale."""
-    total = np.int64(0)
-    while word != NONE:
-        value = np.float64(values[np.int64(lowest(word))]) * scale
-        total += np.int64((value - np.int64(value)) * FINE)
-        word &= word - ONE
-    return int(total)
-
-
-@loop
+@lean
 def units_of_codes(codes: NDArray[np.uint8], table: Places, word: Any) -> int:
-    """As `units_of` for the codes of a column, by the units of each."""
+    """The sum of the units of those of 64 codes that are in `word`, by the units of each code."""
     total = np.int64(0)
     while word != NONE:
         total += table[codes[np.int64(lowest(word))]]
@@ -97,7 +82,7 @@ def pick(values: NDArray[Any], places: NDArray[np.uint32], first: int, last: int
         out[i] = values[min(np.int64(places[i]), values.shape[0] - 1)]
 
 
-@loop
+@lean
 def places_meant(
     words: Words, nearer: Words, beyond: Words, first: int, amounts: Amounts, start: int, stop: int, out: Words
 ) -> None:
@@ -120,7 +105,7 @@ def places_meant(
         out[w] = word
 
 
-@loop
+@lean
 def add_runs(
     words: Words,
     place: int,
@@ -138,7 +123,7 @@ def add_runs(
     Places count from that of the strip, `origin`, which the amounts hold at `first`. Two words are added at once, since
     few runs have more: what is predictable is quick.
     """
-    values, codes, table, units, least, of, _, exactly, narrow, finer, singly, _, scale, _ = amounts
+    values, codes, table, units, least, of, _, _, narrow, finer, singly, _, scale, _ = amounts
     coded, lanes, unit = table.shape[0] > 0, narrow > 0, np.int64(finer)
     for k in range(ends.shape[0]):
         end: Any = np.int64(ends[k]) - origin
@@ -165,14 +150,13 @@ def add_runs(
                         sums[c, 0] += unit * coarse_sum(values, a, one, b, two, narrow)
                     else:
                         sums[c, 0] += fine_sum(values, a, one, b, two, narrow, finer)
-                else:
+                elif coded:
                     for here, word in ((a, one), (b, two)):
-                        if coded:
-                            sums[c, 0] += units_of_codes(codes[here : here + 64], units, word)
-                        else:
-                            sums[c, 0] += units_of(values[here : here + 64], scale, word)
-                            if not exactly:
-                                sums[c, 1] += rest_of(values[here : here + 64], scale, word)
+                        sums[c, 0] += units_of_codes(codes[here : here + 64], units, word)
+                else:
+                    whole, rest = long_sum(values, a, one, b, two, scale)
+                    sums[c, 0] += whole
+                    sums[c, 1] += rest
             w += 2
             if w > last:
                 break
@@ -180,7 +164,7 @@ def add_runs(
         place = end
 
 
-@loop
+@lean
 def take_value(
     value: float,
     mode: int,
@@ -210,23 +194,19 @@ def take_value(
     counts[r, c] += 1
 
 
-@loop
-def summarise_places(
+@lean
+def summarise_strips(
     xs: Floats,
     ys: Floats,
     words: Words,
     strips: Strips,
     amounts: Amounts,
+    meant: Words,
     counts: NDArray[np.uint32],
     sums: Places,
     extremes: NDArray[np.float64],
 ) -> None:
-    """Like `runs.count_places` for the values of a column, with `counts` (rows, width).
-
-    `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from the
-    centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
-    to the same in any order. `extremes` (rows, width) is the least or the most so far.
-    """
+    """What `summarise_places` does, with memory for the places that are meant of a strip."""
     bounds, spans, window, category, first, last, reach, starts, ends, columns, above, begins, top, height = strips
     values, codes, table, _, _, _, gaps, exactly, _, _, _, centres, scale, mode = amounts
     every = words.shape[0] == 0
@@ -235,15 +215,12 @@ def summarise_places(
     origin = bounds[first, 0]
     coded, none = table.shape[0] > 0, above[:0]
     in_runs = mode == SUMS and not (coded and not exactly)
-    meant = np.empty(0, np.uint64)
     for s in range(first, last):
         _, row, bottom = seen(spans[s], window, height)
         if row < 0:
             continue
         begin = begins[s - first]
         size = (bounds[s, groups] - bounds[s, 0] + 63) >> 6
-        if meant.shape[0] < size:
-            meant = np.empty(2 * size, np.uint64)
         for g in range(groups):
             if category[g] < 0 or bounds[s, g] == bounds[s, g + 1]:
                 continue
@@ -288,6 +265,30 @@ def summarise_places(
                         r = pixel(y, window[2], window[3], height) - top
                         c = pixel(np.float64(xs[i]), window[0], window[1], width)
                     take_value(value, mode, scale, r, c, centres, counts, sums, extremes)
+
+
+@loop
+def summarise_places(
+    xs: Floats,
+    ys: Floats,
+    words: Words,
+    strips: Strips,
+    amounts: Amounts,
+    counts: NDArray[np.uint32],
+    sums: Places,
+    extremes: NDArray[np.float64],
+) -> None:
+    """Like `runs.count_places` for the values of a column, with `counts` (rows, width).
+
+    `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from the
+    centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
+    to the same in any order. `extremes` (rows, width) is the least or the most so far.
+    """
+    bounds, groups = strips.bounds, strips.bounds.shape[1] - 1
+    most = 0
+    for s in range(strips.first, strips.last):
+        most = max(most, (bounds[s, groups] - bounds[s, 0] + 63) >> 6)
+    summarise_strips(xs, ys, words, strips, amounts, np.empty(most, np.uint64), counts, sums, extremes)
 
 
 @loop

@@ -15,17 +15,20 @@ def vector(kind: Any, lanes: int = LANES) -> Any:
     return ir.VectorType(kind, lanes)
 
 
-def everywhere(builder: Any, value: Any) -> Any:
-    """64 times the same value."""
-    nothing, zeros = ir.Constant(vector(value.type), ir.Undefined), ir.Constant(vector(_NUMBER), [0] * LANES)
+def everywhere(builder: Any, value: Any, lanes: int = LANES) -> Any:
+    """So many times the same value."""
+    nothing, zeros = (
+        ir.Constant(vector(value.type, lanes), ir.Undefined),
+        ir.Constant(vector(_NUMBER, lanes), [0] * lanes),
+    )
     return builder.shuffle_vector(builder.insert_element(nothing, value, ir.Constant(_NUMBER, 0)), nothing, zeros)
 
 
-def loaded(context: Any, builder: Any, kind: Any, values: Any, place: Any) -> Any:
-    """The 64 values of an array from `place` on."""
+def loaded(context: Any, builder: Any, kind: Any, values: Any, place: Any, lanes: int = LANES) -> Any:
+    """So many values of an array from `place` on."""
     array = context.make_array(kind)(context, builder, values)
     start = builder.gep(array.data, [place])
-    return builder.load(builder.bitcast(start, vector(context.get_data_type(kind.dtype)).as_pointer()), align=1)
+    return builder.load(builder.bitcast(start, vector(context.get_data_type(kind.dtype), lanes).as_pointer()), align=1)
 
 
 def intrinsic_of(builder: Any, name: str, kind: Any) -> Any:
