@@ -19,7 +19,7 @@ PACKAGES = ("galviz", "numpy", "numba", "pandas", "datashader", "dask", "pyarrow
 EXACT, FIRST, MEMORY, DASK = "galviz exact", "galviz first", "datashader memory", "datashader dask"
 FILTERS = ("probability", "probability, psf_r, resolved_r", "class off")
 BRUSHES = ("box in UMAP, two views", "lasso in UMAP, two views")
-MEANS = ("mean p_best", "mean psf_r", "mean w1")
+MEANS = ("mean p_best", "mean psf_r", "mean w1", "mean resolved_r")  # the last one needs sums in two halves
 DRAG = "slider drag, a step"
 GB, MB = 1e9, 1e6
 

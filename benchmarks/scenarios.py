@@ -186,6 +186,7 @@ def scenarios(catalogue: Catalogue) -> list[Scenario]:
         Scenario("mean p_best", means("p_best", 1)),
         Scenario("mean psf_r", means("psf_r", 2)),
         Scenario("mean w1", means("w1", 3)),
+        Scenario("mean resolved_r", means("resolved_r", 4)),
         Scenario("slider drag, a step", drag),
     ]
 
