@@ -195,7 +195,7 @@ class Job:
             self.category[-1] = -1  # of unknown class
         self.mode = MODES.get(request.statistic, -1)
         self.depth, self.is_done = depth, False
-        self.total = blank(0, *request.view.shape, depth, self.mode)
+        self._total: Piece | None = None
         self._lock = threading.Lock()
         # Asked here, where all processors are free to answer.
         self._values = values_of(catalogue, index, plane, str(request.column), stop) if self.mode >= 0 else None
@@ -309,9 +309,19 @@ class Job:
         return max(abs(low), abs(high), high - low, SMALLEST)
 
     def add(self, piece: Piece) -> None:
-        """Add a piece to the whole; thread-safe."""
+        """Add a piece to the whole; thread-safe. The piece is not the caller's any more."""
         with self._lock:
-            self.total.add(piece)
+            if self._total is None and self._here and len(piece.counts) == self.request.view.height:
+                self._total = piece
+            else:
+                self.total.add(piece)
+
+    @property
+    def total(self) -> Piece:
+        """What there is so far: made by whoever adds the first piece, since it takes a while."""
+        if self._total is None:
+            self._total = blank(0, *self.request.view.shape, self.depth, self.mode)
+        return self._total
 
     def next_pass(self) -> None:
         """All pieces are in: deviations need a second pass, since they are taken from the mean of the pixel."""
@@ -319,7 +329,7 @@ class Job:
         if not self.is_done:
             mean = self._sum() / np.maximum(self.total.counts[:, :, 0], 1)
             self.begin(np.ascontiguousarray(mean, np.float64))
-            self.total = blank(0, *self.request.view.shape, self.depth, self.mode)
+            self._total = None
 
     def _sum(self) -> NDArray[np.floating[Any]]:
         scale = self._scale() ** (2 if self._pass() == SQUARES else 1)
