@@ -75,7 +75,14 @@ class Newest:
         self._tell(request, self._work(request))
 
     def _tell(self, request: Any, result: Any) -> None:
-        soon(self._document, partial(self._show, request, result))
+        soon(self._document, partial(self._put, request, result))
+
+    def _put(self, request: Any, result: Any) -> None:
+        """Show a result; the page says so if that fails, and does not wait for ever for what will not come."""
+        try:
+            self._show(request, result)
+        except Exception as error:
+            self._fail(words(error))
 
     def _finish(self, error: BaseException | None) -> None:
         if self._waiting:
@@ -106,7 +113,7 @@ class Stepwise(Newest):
 
     def _run(self, request: Any, stop: Callable[[], bool]) -> None:
         for number, result in enumerate(self._work(request, stop)):
-            show = partial(self._show, request, result)
+            show = partial(self._put, request, result)
             soon(self._document, partial(self._arrive, show, at_once=number == 0))
             if number == 0 and self._document is not None:
                 self._newer.wait(REST)

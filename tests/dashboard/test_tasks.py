@@ -150,6 +150,33 @@ def test_an_error_in_either_step_is_told_and_what_was_shown_stays(step: str) -> 
     until(lambda: shown[-2:] == [(2, "estimate"), (2, "exact")])
 
 
+@pytest.mark.parametrize("kind", [Newest, Stepwise])
+def test_what_cannot_be_shown_is_told_and_the_next_one_is_shown(
+    kind: type[Newest], loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown: list[Any] = []
+    failures: list[str] = []
+    busy: list[bool] = []
+
+    def show(request: int, result: str) -> None:
+        if request == 1:
+            raise ValueError("no such source of data")
+        shown.append(request)
+
+    def work(request: int, *_: Any) -> list[str]:
+        return ["estimate", "exact"]
+
+    newest = kind(work, show, failures.append, busy.append)
+    newest._document = loop
+    for request in (1, 2):
+        newest.ask(request)
+        until(lambda: loop.run(1.0) or busy[-1:] == [False])
+    assert set(failures) == {words(ValueError("no such source of data"))}
+    assert set(shown) == {2}
+    assert busy == [True, False, True, False]
+    assert "no such source of data" in caplog.text
+
+
 def test_work_stops_when_the_tab_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     painter, context = Painter(), SimpleNamespace(destroyed=False)
     document = SimpleNamespace(session_context=context, add_next_tick_callback=lambda callback: None)
