@@ -15,6 +15,7 @@ import panel as pn
 from bokeh.events import RangesUpdate, SelectionGeometry
 from bokeh.models import (
     BasicTicker,
+    BasicTickFormatter,
     BoxSelectTool,
     ColorBar,
     ColumnDataSource,
@@ -22,6 +23,8 @@ from bokeh.models import (
     LassoSelectTool,
     LinearColorMapper,
     LogColorMapper,
+    LogTicker,
+    NumeralTickFormatter,
     PanTool,
     Range1d,
     ResetTool,
@@ -69,9 +72,17 @@ class PlaneView:
         self._lines = ColumnDataSource({"xs": [], "ys": [], "alpha": [], "colour": []})
         self._names = ColumnDataSource({"x": [], "y": [], "text": []})
         self.plot = self._figure()
-        self._bar = ColorBar(color_mapper=LinearColorMapper(["#000000"], low=0, high=1), visible=False, width=8,
-                             padding=2, ticker=BasicTicker(desired_num_ticks=4), label_standoff=4)  # fmt: skip
-        self.plot.add_layout(self._bar, "right")
+        # One of each kind: a bar follows the ends of the mapper that it is made with, and of none that replaces it.
+        self._bars = [
+            ColorBar(color_mapper=kind(["#000000"], low=0.1, high=1), visible=False, width=8, padding=2,
+                     ticker=ticker(desired_num_ticks=4), formatter=formatter, label_standoff=4)
+            for kind, ticker, formatter in (
+                (LinearColorMapper, BasicTicker, BasicTickFormatter()),
+                (LogColorMapper, LogTicker, NumeralTickFormatter(format="0[.]0a")),
+            )
+        ]  # fmt: skip
+        for bar in self._bars:
+            self.plot.add_layout(bar, "right")
         self.panel = _framed(self.plot, f"gv-view-{name}")
 
     def _figure(self) -> figure:
@@ -157,25 +168,25 @@ class PlaneView:
             self._colour_bar(request.look, result)
 
     def _colour_bar(self, look: Look, result: Shaded) -> None:
-        wanted = math.isfinite(result.low) and not (look.by == "count" and look.scale == "eq_hist")
-        if wanted:
-            kind = LogColorMapper if look.by == "count" and look.scale == "log" else LinearColorMapper
-            colours = style.colour_map(style.THEMES[self.session.theme])
-            mapper = self._bar.color_mapper
-            if type(mapper) is not kind or mapper.palette != colours:
-                self._bar.color_mapper = kind(colours, low=result.low, high=result.high)
-            elif (mapper.low, mapper.high) != (result.low, result.high):
-                mapper.update(low=result.low, high=result.high)
-        if self._bar.visible != wanted:
-            self._bar.visible = wanted
+        has_bar = math.isfinite(result.low) and not (look.by == "count" and look.scale == "eq_hist")
+        kind = LogColorMapper if look.by == "count" and look.scale == "log" else LinearColorMapper
+        new = {
+            "palette": style.colour_map(style.THEMES[self.session.theme]), "low": result.low, "high": result.high,
+        }  # fmt: skip
+        for bar in self._bars:
+            wanted = has_bar and type(bar.color_mapper) is kind
+            if wanted and any(getattr(bar.color_mapper, name) != value for name, value in new.items()):
+                bar.color_mapper.update(**new)
+            if bar.visible != wanted:
+                bar.visible = wanted
 
     def restyle(self) -> None:
         """Take over the theme of the session."""
         theme = style.THEMES[self.session.theme]
         style.dress(self.plot, theme)
-        self._bar.background_fill_color = theme.card
-        self._bar.major_label_text_color = theme.quiet
-        self._bar.bar_line_color = theme.line
+        for bar in self._bars:
+            bar.background_fill_color, bar.major_label_text_color = theme.card, theme.quiet
+            bar.bar_line_color = theme.line
         self._brush_glyph.line_color = self._brush_glyph.fill_color = theme.accent
         self._name_glyph.text_color = theme.quiet
         self._draw_graticule()

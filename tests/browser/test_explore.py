@@ -30,6 +30,35 @@ def test_the_page_fits_a_laptop_without_scrolling(page: Page) -> None:
         assert box["width"] > 60, handle
 
 
+# The ends of the scale that each colour bar on the page shows.
+ENDS = """() => Bokeh.documents.flatMap((document) =>
+  [...document._all_models.values()].filter((model) => model.type == "ColorBar" && model.visible).map((model) => {
+    const range = Bokeh.index.find_one(model)._frame_view.y_range
+    return [range.start, range.end]
+  }))"""
+
+
+def test_the_colour_bars_follow_what_is_shown(page: Page) -> None:
+    def choose(number: int, label: str) -> None:
+        page.locator(".gv-side select").nth(number).select_option(label=label)
+
+    def all_within(low: float, high: float) -> Callable[[], bool]:
+        def holds() -> bool:
+            ends = page.evaluate(ENDS)
+            return len(ends) == len(VIEWS) and all(low <= start < end <= high for start, end in ends)
+
+        return holds
+
+    choose(0, "Mean of")
+    hand.wait_for(all_within(0.2, 1), "a bar of mean probabilities")
+    choose(1, "r PSF [mag AB]")
+    hand.wait_for(all_within(10, 30), "a bar of mean magnitudes")
+    choose(0, "Count")
+    hand.wait_for(all_within(1, 1000), "a bar of numbers")
+    choose(0, "Class")
+    hand.wait_for(lambda: page.evaluate(ENDS) == [], "no bar for classes")
+
+
 def test_the_probability_filter_changes_all_views_and_the_count(page: Page) -> None:
     before = {view: pixels(page, view) for view in VIEWS}
     fewer = after(page, lambda: hand.slide(page, "probability", 0.8))

@@ -247,19 +247,23 @@ def test_a_late_picture_of_another_plane_is_not_shown(plane: PlaneView, session:
     assert plane._front.data["image"] == []
 
 
-def test_the_colour_bar_moves_and_is_made_anew_for_other_colours_only(plane: PlaneView) -> None:
+def test_the_colour_bar_of_each_scale_keeps_its_mapper(plane: PlaneView) -> None:
     sized(plane)
     session = plane.session
+    mappers = [bar.color_mapper for bar in plane._bars]
     session.look = dataclasses.replace(session.look, by="maximum", column="psf_r")
-    request = plane.requests()["umap front"]
-    plane.show("front", request, Shaded(np.zeros((200, 300), np.uint32), 1.0, 2.0))
-    mapper = plane._bar.color_mapper
-    plane.show("front", request, Shaded(np.zeros((200, 300), np.uint32), 1.0, 3.0))
-    assert plane._bar.color_mapper is mapper
-    assert (mapper.low, mapper.high) == (1.0, 3.0)
+    for high in (2.0, 3.0):
+        plane.show("front", plane.requests()["umap front"], Shaded(np.zeros((200, 300), np.uint32), 1.0, high))
+        assert (mappers[0].low, mappers[0].high) == (1.0, high)
+        assert [bar.visible for bar in plane._bars] == [True, False]
+    colours = mappers[0].palette
     session.theme = "light"
-    plane.show("front", plane.requests()["umap front"], Shaded(np.zeros((200, 300), np.uint32), 1.0, 3.0))
-    assert plane._bar.color_mapper.palette != mapper.palette
+    session.look = dataclasses.replace(session.look, by="count", scale="log")
+    plane.show("front", plane.requests()["umap front"], Shaded(np.zeros((200, 300), np.uint32), 1.0, 900.0))
+    assert (mappers[1].low, mappers[1].high) == (1.0, 900.0)
+    assert mappers[1].palette != colours
+    assert [bar.visible for bar in plane._bars] == [False, True]
+    assert [bar.color_mapper for bar in plane._bars] == mappers, "a bar in the browser follows no other one"
 
 
 def test_what_a_filter_leaves_out_is_shaded(session: Session) -> None:
