@@ -97,7 +97,9 @@ class Explore:
         self._following = False
         for plane in self.planes:
             if plane.follow():
-                self._shown = {name: it for name, it in self._shown.items() if name.split()[0] != plane.name}
+                gone = [name for name in self._shown if name.partition(" ")[0] == plane.name]
+                for name in gone:
+                    del self._shown[name]
         self.legend.follow()
         for entry, view in zip(self.filters, self.histograms, strict=True):
             entry.follow()

@@ -207,7 +207,7 @@ class Task(param.Parameterized):
             result = work(self._progress)
         except Cancelled:
             self._soon(state="cancelled", message="Cancelled; nothing was changed.")
-        except Exception as error:  # the one place where any error becomes words on the page
+        except Exception as error:  # here and in `Newest._put` any error becomes words on the page
             self._soon(state="failed", message=words(error))
         else:
             self._soon(result=result, state="done", fraction=1.0, message="")

@@ -23,6 +23,7 @@ from galviz.errors import StaleIndexError
 from galviz.index import Index, Plane, open_index
 from galviz.index.layout import WORD
 from galviz.kernels import runs
+from galviz.kernels.lanes import FINE
 from galviz.kernels.points import pixel
 from galviz.kernels.sums import LANE_BITS, LEAST, MOST, MOST_FINER, SQUARES, SUMS, Amounts, means_of, summarise_places
 from galviz.marks import Marks, chunks, combined, groups_on, is_at_hand, prepare, word_range
@@ -36,7 +37,6 @@ LARGE = 1 << 24  # rows from which it pays to have memory at hand
 LEAST_PIECE, MOST_PIECE = 1 << 17, 1 << 23  # rows that one thread draws at a time
 FEW = 2 / 3  # the share of the words of some strips up to which no others are filled in
 FAN_IN = 8  # pieces that one worker adds up
-FINE = 2.0**-32  # what the second half of a sum counts in, see `kernels.sums.summarise_places`
 MODES = {"mean": SUMS, "std": SQUARES, "min": LEAST, "max": MOST}
 
 
@@ -336,7 +336,7 @@ class Job:
         whole, rest = self.total.sums[:, :, 0], self.total.sums[:, :, 1]
         if not rest.any():
             return whole / scale  # a power of two: rounded once
-        return np.asarray((whole.astype(np.longdouble) + rest * np.longdouble(FINE)) / scale)
+        return np.asarray((whole.astype(np.longdouble) + rest / np.longdouble(FINE)) / scale)
 
     def result(self) -> NDArray[Any]:
         """The finished picture."""

@@ -91,6 +91,25 @@ def test_a_column_in_the_order_of_planes_or_rows_is_the_same(
             np.testing.assert_allclose(drawn, peer.picture(request), rtol=1e-9, atol=1e-9)
 
 
+def test_a_disk_with_room_for_the_rows_alone(
+    catalogue: Catalogue, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = iter([values.unnamed])
+
+    def once(*arguments: Any) -> np.ndarray:
+        if (make := next(made, None)) is None:
+            raise OSError(28, "No space left on device")
+        return make(*arguments)
+
+    forget()
+    wanted = draw(catalogue, VIEW, "r > 17", mean="i").to_numpy()
+    values._on_disk.clear()
+    monkeypatch.setattr(values, "unnamed", once)
+    forget()
+    np.testing.assert_array_equal(draw(catalogue, VIEW, "r > 17", mean="i").to_numpy(), wanted)
+    assert (len(values._on_disk), len(values._in_memory)) == (0, 1)
+
+
 def test_copies_have_no_name_on_the_disk(catalogue: Catalogue, index: Index) -> None:
     before = sorted(path for path in catalogue.path.rglob("*"))
     picked(catalogue, index, "note")

@@ -23,11 +23,14 @@ _held: Any = cgutils.alloca_once_value  # memory on the stack, which becomes a r
 FINE = 2.0**32  # of which the second half of a sum in two halves counts fractions
 
 
-def _singles(builder: Any, numbers: Any, dtype: Any) -> Any:
-    """64 values in single precision, which is exact for those in single precision only."""
-    if isinstance(dtype, types.Float):
-        return numbers if dtype.bitwidth == 32 else builder.fptrunc(numbers, vector(_SINGLE))
-    return (builder.sitofp if dtype.signed else builder.uitofp)(numbers, vector(_SINGLE))
+def _reals(builder: Any, numbers: Any, dtype: Any, real: Any) -> Any:
+    """Values in single or double precision; those in double precision are rounded to single."""
+    kind, width = vector(real, numbers.type.count), 32 if real is _SINGLE else 64
+    if not isinstance(dtype, types.Float):
+        return (builder.sitofp if dtype.signed else builder.uitofp)(numbers, kind)
+    if dtype.bitwidth == width:
+        return numbers
+    return (builder.fptrunc if dtype.bitwidth > width else builder.fpext)(numbers, kind)
 
 
 def _shares(builder: Any, codes: Any, least: Any, of: Any) -> Any:
@@ -83,14 +86,6 @@ def _fine(builder: Any, pairs: Any, narrow: Any, finer: Any) -> Any:
     return builder.add(coarse, _total(builder, builder.add(*rests)))
 
 
-def _doubles(builder: Any, numbers: Any, dtype: Any) -> Any:
-    """_WIDE values in double precision."""
-    kind = vector(_DOUBLE, _WIDE)
-    if isinstance(dtype, types.Float):
-        return numbers if dtype.bitwidth == 64 else builder.fpext(numbers, kind)
-    return (builder.sitofp if dtype.signed else builder.uitofp)(numbers, kind)
-
-
 def _long(context: Any, builder: Any, kind: Any, values: Any, pairs: Any, scale: Any) -> tuple[Any, Any]:
     """The sum of the whole units of 1/scale of each value, and that of the rests in units of 1/FINE of that.
 
@@ -106,7 +101,7 @@ def _long(context: Any, builder: Any, kind: Any, values: Any, pairs: Any, scale:
         stop = builder.sub(ir.Constant(_LONG, LANES), builder.ctlz(word, flag))
         with cgutils.for_range_slice(builder, start, stop, wide, _LONG) as (at, _):
             numbers = loaded(context, builder, kind, values, builder.add(place, at), _WIDE)
-            scaled = builder.fmul(_doubles(builder, numbers, kind.dtype), scales)
+            scaled = builder.fmul(_reals(builder, numbers, kind.dtype, _DOUBLE), scales)
             whole = builder.fptosi(scaled, longs)
             rest = builder.fptosi(builder.fmul(builder.fsub(scaled, builder.sitofp(whole, doubles)), fine), longs)
             bits = builder.trunc(builder.lshr(word, at), ir.IntType(_WIDE))
@@ -123,7 +118,7 @@ def _sum(of_pairs: Callable[..., Any], shares: bool) -> Callable[..., Any]:
         kind, pairs = signature.args[0], []
         for place, word in (args[1:3], args[3:5]):
             numbers = loaded(context, builder, kind, args[0], place)
-            values = _shares(builder, numbers, *args[5:7]) if shares else _singles(builder, numbers, kind.dtype)
+            values = _shares(builder, numbers, *args[5:7]) if shares else _reals(builder, numbers, kind.dtype, _SINGLE)
             pairs.append((values, word))
         return of_pairs(builder, pairs, *args[7 if shares else 5 :])
 

@@ -181,6 +181,15 @@ def words_within(reach: Places, out: Places) -> int:
 
 
 @lean
+def most_words(strips: Strips) -> int:
+    """The number of words of the longest of the strips."""
+    bounds, most = strips.bounds, 0
+    for s in range(strips.first, strips.last):
+        most = max(most, (bounds[s, bounds.shape[1] - 1] - bounds[s, 0] + 63) >> 6)
+    return most
+
+
+@lean
 def count_every_run(
     place: int, ends: NDArray[np.uint32], origin: int, columns: NDArray[np.uint16], out: NDArray[np.uint32]
 ) -> None:
@@ -326,11 +335,7 @@ def count_places(xs: Floats, ys: Floats, words: Words, strips: Strips, out: NDAr
 
     `words` are the bits of these strips from the first word of the first one on; none at all means every place.
     """
-    bounds, groups = strips.bounds, strips.bounds.shape[1] - 1
-    most = 0
-    for s in range(strips.first, strips.last):
-        most = max(most, (bounds[s, groups] - bounds[s, 0] + 63) >> 6)
-    count_strips(xs, ys, words, strips, np.empty(most, np.uint32), out)
+    count_strips(xs, ys, words, strips, np.empty(most_words(strips), np.uint32), out)
 
 
 @loop

@@ -21,7 +21,7 @@ from galviz.kernels.lanes import (
 )
 from galviz.kernels.loops import Floats, lean, loop
 from galviz.kernels.points import pixel
-from galviz.kernels.runs import Places, Strips, seen
+from galviz.kernels.runs import Places, Strips, most_words, seen
 
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 AHEAD = 2048  # values that are fetched before they are added: by itself a processor stops at each page of memory
@@ -284,11 +284,8 @@ def summarise_places(
     centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
     to the same in any order. `extremes` (rows, width) is the least or the most so far.
     """
-    bounds, groups = strips.bounds, strips.bounds.shape[1] - 1
-    most = 0
-    for s in range(strips.first, strips.last):
-        most = max(most, (bounds[s, groups] - bounds[s, 0] + 63) >> 6)
-    summarise_strips(xs, ys, words, strips, amounts, np.empty(most, np.uint64), counts, sums, extremes)
+    meant = np.empty(most_words(strips), np.uint64)
+    summarise_strips(xs, ys, words, strips, amounts, meant, counts, sums, extremes)
 
 
 @loop

@@ -17,10 +17,8 @@ def vector(kind: Any, lanes: int = LANES) -> Any:
 
 def everywhere(builder: Any, value: Any, lanes: int = LANES) -> Any:
     """So many times the same value."""
-    nothing, zeros = (
-        ir.Constant(vector(value.type, lanes), ir.Undefined),
-        ir.Constant(vector(_NUMBER, lanes), [0] * lanes),
-    )
+    nothing = ir.Constant(vector(value.type, lanes), ir.Undefined)
+    zeros = ir.Constant(vector(_NUMBER, lanes), [0] * lanes)
     return builder.shuffle_vector(builder.insert_element(nothing, value, ir.Constant(_NUMBER, 0)), nothing, zeros)
 
 
