@@ -130,7 +130,10 @@ def draw(
     jobs = [Job(catalogue, index, request, stop, here=client is None) for request in requests]
     while open_jobs := [job for job in jobs if not job.is_done]:
         if client is None:
-            at_once([partial(job.work, *strips) for job in open_jobs for strips in job.pieces()], stop)
+            # Many strips have many runs and take longest: were they last, the other threads would wait for them.
+            pieces = [(job, *strips) for job in open_jobs for strips in job.pieces()]
+            pieces.sort(key=lambda piece: piece[1] - piece[2])
+            at_once([partial(job.work, *strips) for job, *strips in pieces], stop)
         else:
             _work_on_cluster(catalogue, open_jobs, stop, client)
         for job in open_jobs:
@@ -254,14 +257,17 @@ class Job:
         """How the values are added in this pass, without the values."""
         known, scale, mode = self.values, self._scale(), self._pass()
         exactly = mode == SUMS and known.whole(scale)
-        least, of = votes(known.table)
-        narrow, singly = self._narrowed() if exactly and (of or known.in_single_precision) else (0.0, False)
+        units = np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS
+        step, base, slope, rests = straightened(units[: units.size - known.gaps])
+        narrow, singly = self._narrowed() if exactly and known.in_single_precision else (0.0, False)
         return Amounts(
             *known.part(0, 0),
             known.table,
-            np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS,
-            least,
-            of,
+            units,
+            step,
+            base,
+            slope,
+            rests,
             known.gaps,
             exactly,
             np.float32(narrow),
@@ -356,6 +362,7 @@ class Job:
 
 
 _NO_UNITS = np.zeros(0, np.int64)
+_NO_RESTS = np.zeros(0, np.uint8)
 _NO_MEAN = np.zeros((0, 0))
 
 
@@ -405,17 +412,21 @@ def _runs(index: Index, plane: Plane, view: Viewport, first: int, last: int) -> 
     return Runs(reach, starts, ends[:number].copy(), columns[:number].copy(), above, begins, parts if few else None)
 
 
-@cached(LRUCache(64), key=lambda table: table.tobytes(), lock=threading.Lock())
-def votes(table: NDArray[np.float64]) -> tuple[np.int32, np.float32]:
-    """(least, of) where code k of a table stands for the single-precision number (least + k) / of; (0, 0) elsewhere.
+def straightened(units: NDArray[np.int64]) -> tuple[int, int, int, NDArray[np.uint8]]:
+    """(step, base, slope, rests) so that step * (base + slope * k + rests[k]) is units[k]; no rests where there are
+    none of a byte.
 
-    So do the vote shares of a forest of up to 254 trees. A last code for missing values may follow.
+    So it is for the vote shares of a forest of up to 255 trees, evenly spaced but for their rounding.
     """
-    known = table[:-1] if table.size and np.isnan(table[-1]) else table
-    steps = np.diff(known)
-    if steps.size and np.isfinite(steps).all() and 2.0**-23 <= steps.mean() <= 1 and abs(known[0]) <= 1:
-        of = np.float32(np.rint(1 / steps.mean()))
-        least = np.int32(np.rint(known[0] * of))
-        if np.array_equal((least + np.arange(known.size)).astype(np.float32) / of, known):
-            return least, of
-    return np.int32(0), np.float32(0)
+    if not units.size:
+        return 0, 0, 0, _NO_RESTS
+    step = int(np.gcd.reduce(units)) or 1
+    steps = units // step
+    slope = round(int(steps[-1] - steps[0]) / max(1, steps.size - 1))
+    rests = steps - slope * np.arange(steps.size)
+    base = int(rests.min())
+    if (rests - base).max() > 255:
+        return 0, 0, 0, _NO_RESTS
+    out = np.zeros(256, np.uint8)
+    out[: rests.size] = rests - base
+    return step, base, slope, out

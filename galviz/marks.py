@@ -147,13 +147,14 @@ def _pieces(words: int, number: int = 8 * THREADS) -> list[tuple[int, int]]:
 
 
 def chunks(plane: Plane, first: int = 0, last: int | None = None, rows: int = 1 << 22) -> list[tuple[int, int]]:
-    """The strips [first, last) in pieces of about so many rows."""
+    """The strips [first, last) in equal pieces of about so many rows."""
     last = plane.strips if last is None else last
     starts = (
         plane.bounds[first : last + 1, 0] if last < plane.strips else np.append(plane.bounds[first:, 0], plane.size)
     )
     total = int(starts[-1] - starts[0])
-    marks = starts[0] + np.arange(1, max(1, total // rows)) * rows
+    number = max(1, round(total / rows))
+    marks = starts[0] + np.arange(1, number) * total // number
     edges = np.unique([first, *(first + np.searchsorted(starts, marks)).tolist(), last]).tolist()
     return list(pairwise(edges)) if first < last else []
 

@@ -342,3 +342,27 @@ def test_a_range_without_numbers_keeps_unknown_classes_apart(catalogue: Catalogu
     assert unknown > 0
     chosen = Selection().choose("class", known).choose("r", Range("r", 0))
     assert int(draw(catalogue, VIEW, chosen).sum()) == int(draw(catalogue, VIEW, "r >= 0", by="class_pred").sum())
+
+
+def check_straightened(units: np.ndarray) -> bool:
+    """Whether units have rests; these stand for what they were made from."""
+    step, base, slope, rests = exact.straightened(units)
+    assert rests.size in (0, 256)
+    if rests.size:
+        np.testing.assert_array_equal(step * (base + slope * np.arange(units.size) + rests[: units.size]), units)
+    return bool(rests.size)
+
+
+def test_vote_shares_of_any_forest_are_a_line_and_rests() -> None:
+    for trees in range(1, 255):
+        for least in {0, 1, trees // 3, trees // 2}:
+            shares = np.arange(least, trees + 1).astype(np.float32) / np.float32(trees)
+            assert check_straightened((shares.astype(float) * 2.0**34).astype(np.int64))
+
+
+@given(st.lists(st.integers(-(2**61), 2**61), max_size=256), st.integers(0, 60))
+def test_any_units_are_a_line_and_rests_or_told_apart(units: list[int], bits: int) -> None:
+    few = np.sort(np.array(units, np.int64) >> bits)
+    assert check_straightened(few) or few.size != 1
+    assert check_straightened(np.array([7, 7, 7]))
+    assert not check_straightened(np.array([0, 1, 2**40, 2**40 + 1]))

@@ -1,4 +1,4 @@
-"""Sums of those of 64 values that a word chooses and of 64 that another one does, many at once as processors can.
+"""Sums of those of 64 values that a word chooses, many at once as processors can.
 
 In single precision, a value is taken apart into whole units of 1/narrow and a rest in finer units, which add up in 32
 bits each. What is added is exact where `narrow` times a value stays within 2^26, and the rest within 2^24 finer units.
@@ -12,14 +12,12 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from galviz.kernels.vectors import LANES, everywhere, intrinsic_of, loaded, vector
 
 _WIDE = 8  # how many sums are left when they become long
 _INT, _LONG, _SINGLE, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()
-_held: Any = cgutils.alloca_once_value  # memory on the stack, which becomes a register
 FINE = 2.0**32  # of which the second half of a sum in two halves counts fractions
 
 
@@ -33,24 +31,10 @@ def _reals(builder: Any, numbers: Any, dtype: Any, real: Any) -> Any:
     return (builder.fptrunc if dtype.bitwidth > width else builder.fpext)(numbers, kind)
 
 
-def _shares(builder: Any, codes: Any, least: Any, of: Any) -> Any:
-    """(least + code) / of for 64 codes, rounded as a division is (Markstein 1990), which takes longer."""
-    number = builder.add(builder.zext(codes, vector(_INT)), everywhere(builder, least))
-    number = builder.sitofp(number, vector(_SINGLE))
-    back = everywhere(builder, builder.fdiv(ir.Constant(_SINGLE, 1.0), of))
-    of = everywhere(builder, of)
-    name = f"llvm.fma.v{LANES}f32"
-    kind = ir.FunctionType(vector(_SINGLE), [vector(_SINGLE)] * 3)
-    fused = intrinsic_of(builder, name, kind)
-    share = builder.fmul(number, back)
-    left = builder.call(fused, [builder.fneg(share), of, number])
-    return builder.call(fused, [left, back, share])
-
-
 def _chosen(builder: Any, numbers: Any, word: Any) -> Any:
     """Those of 64 whole numbers that a word chooses, else 0."""
     mask = builder.bitcast(word, vector(ir.IntType(1)))
-    return builder.select(mask, numbers, ir.Constant(vector(_INT), [0] * LANES))
+    return builder.select(mask, numbers, ir.Constant(numbers.type, [0] * LANES))
 
 
 def _total(builder: Any, numbers: Any) -> Any:
@@ -65,109 +49,124 @@ def _total(builder: Any, numbers: Any) -> Any:
     return builder.extract_element(total, ir.Constant(_INT, 0))
 
 
-def _coarse(builder: Any, pairs: Any, narrow: Any) -> Any:
+def _coarse(builder: Any, values: Any, word: Any, narrow: Any) -> Any:
     """The sum in units of 1/narrow; rests are lost."""
-    scale = everywhere(builder, narrow)
-    units = [(builder.fptosi(builder.fmul(values, scale), vector(_INT)), word) for values, word in pairs]
-    return _total(builder, builder.add(*(_chosen(builder, *unit) for unit in units)))
+    scaled = builder.fmul(values, everywhere(builder, narrow))
+    return _total(builder, _chosen(builder, builder.fptosi(scaled, vector(_INT)), word))
 
 
-def _fine(builder: Any, pairs: Any, narrow: Any, finer: Any) -> Any:
+def _fine(builder: Any, values: Any, word: Any, narrow: Any, finer: Any) -> Any:
     """The sum in units of 1/(narrow * finer)."""
-    scale, finer_scale = everywhere(builder, narrow), everywhere(builder, finer)
-    units, rests = [], []
-    for values, word in pairs:
-        scaled = builder.fmul(values, scale)
-        whole = builder.fptosi(scaled, vector(_INT))
-        rest = builder.fmul(builder.fsub(scaled, builder.sitofp(whole, vector(_SINGLE))), finer_scale)
-        units.append(_chosen(builder, whole, word))
-        rests.append(_chosen(builder, builder.fptosi(rest, vector(_INT)), word))
-    coarse = builder.mul(_total(builder, builder.add(*units)), builder.fptosi(finer, _LONG))
-    return builder.add(coarse, _total(builder, builder.add(*rests)))
+    scaled = builder.fmul(values, everywhere(builder, narrow))
+    whole = builder.fptosi(scaled, vector(_INT))
+    rest = builder.fmul(builder.fsub(scaled, builder.sitofp(whole, vector(_SINGLE))), everywhere(builder, finer))
+    coarse = _total(builder, _chosen(builder, whole, word))
+    fine = _total(builder, _chosen(builder, builder.fptosi(rest, vector(_INT)), word))
+    return builder.add(builder.mul(coarse, builder.fptosi(finer, _LONG)), fine)
 
 
-def _long(context: Any, builder: Any, kind: Any, values: Any, pairs: Any, scale: Any) -> tuple[Any, Any]:
-    """The sum of the whole units of 1/scale of each value, and that of the rests in units of 1/FINE of that.
-
-    Values before the first that is chosen and after the last one are left out, _WIDE at a time.
-    """
+def _long(context: Any, builder: Any, kind: Any, values: Any, place: Any, word: Any, scale: Any) -> tuple[Any, Any]:
+    """The sum of the whole units of 1/scale of each value, and that of the rests in units of 1/FINE of that."""
     longs, doubles = vector(_LONG, _WIDE), vector(_DOUBLE, _WIDE)
     nothing = ir.Constant(longs, [0] * _WIDE)
     scales, fine = everywhere(builder, scale, _WIDE), ir.Constant(doubles, [FINE] * _WIDE)
-    wholes, rests = (_held(builder, nothing) for _ in range(2))
-    flag, wide = ir.Constant(ir.IntType(1), 0), ir.Constant(_LONG, _WIDE)
-    for place, word in pairs:
-        start = builder.and_(builder.cttz(word, flag), ir.Constant(_LONG, -_WIDE))
-        stop = builder.sub(ir.Constant(_LONG, LANES), builder.ctlz(word, flag))
-        with cgutils.for_range_slice(builder, start, stop, wide, _LONG) as (at, _):
-            numbers = loaded(context, builder, kind, values, builder.add(place, at), _WIDE)
-            scaled = builder.fmul(_reals(builder, numbers, kind.dtype, _DOUBLE), scales)
-            whole = builder.fptosi(scaled, longs)
-            rest = builder.fptosi(builder.fmul(builder.fsub(scaled, builder.sitofp(whole, doubles)), fine), longs)
-            bits = builder.trunc(builder.lshr(word, at), ir.IntType(_WIDE))
-            mask = builder.bitcast(bits, vector(ir.IntType(1), _WIDE))
-            for total, some in ((wholes, whole), (rests, rest)):
-                builder.store(builder.add(builder.load(total), builder.select(mask, some, nothing)), total)
-    return _total(builder, builder.load(wholes)), _total(builder, builder.load(rests))
+    wholes = rests = nothing
+    for at in (ir.Constant(_LONG, number) for number in range(0, LANES, _WIDE)):
+        numbers = loaded(context, builder, kind, values, builder.add(place, at), _WIDE)
+        scaled = builder.fmul(_reals(builder, numbers, kind.dtype, _DOUBLE), scales)
+        whole = builder.fptosi(scaled, longs)
+        rest = builder.fptosi(builder.fmul(builder.fsub(scaled, builder.sitofp(whole, doubles)), fine), longs)
+        mask = builder.bitcast(builder.trunc(builder.lshr(word, at), ir.IntType(_WIDE)), vector(ir.IntType(1), _WIDE))
+        wholes = builder.add(wholes, builder.select(mask, whole, nothing))
+        rests = builder.add(rests, builder.select(mask, rest, nothing))
+    return _total(builder, wholes), _total(builder, rests)
 
 
-def _sum(of_pairs: Callable[..., Any], shares: bool) -> Callable[..., Any]:
-    """What compiles (array, place, word, place, word, ...), where least and of of shares come before the scales."""
+def _can(context: Any, feature: str) -> bool:
+    """Whether the processor has a feature that the compiler knows by this name."""
+    return f"+{feature}" in context.codegen().magic_tuple()[2].split(",")
+
+
+def _in_eights(context: Any, builder: Any, numbers: Any) -> Any:
+    """The sums of eight of 64 bytes each."""
+    if _can(context, "avx512bw"):
+        kind = ir.FunctionType(vector(_LONG, _WIDE), [numbers.type] * 2)
+        differences = intrinsic_of(builder, "llvm.x86.avx512.psad.bw.512", kind)
+        return builder.call(differences, [numbers, ir.Constant(numbers.type, [0] * LANES)])
+    bits = 8
+    while bits < 64:
+        kind = vector(ir.IntType(2 * bits), LANES * 8 // (2 * bits))
+        low, shift = (ir.Constant(kind, [number] * kind.count) for number in ((1 << bits) - 1, bits))
+        numbers, bits = builder.bitcast(numbers, kind), 2 * bits
+        numbers = builder.add(builder.and_(numbers, low), builder.lshr(numbers, shift))
+    return numbers
+
+
+def _looked_up(context: Any, builder: Any, kind: Any, table: Any, codes: Any) -> Any:
+    """The byte of each of 64 codes in a table of 256: by exchanging bytes of registers, where the processor can."""
+    if not _can(context, "avx512vbmi"):
+        found, start = ir.Constant(codes.type, ir.Undefined), context.make_array(kind)(context, builder, table).data
+        for lane in (ir.Constant(_INT, number) for number in range(LANES)):
+            place = builder.zext(builder.extract_element(codes, lane), _LONG)
+            found = builder.insert_element(found, builder.load(builder.gep(start, [place])), lane)
+        return found
+    name = "llvm.x86.avx512.vpermi2var.qi.512"
+    exchange = intrinsic_of(builder, name, ir.FunctionType(codes.type, [codes.type] * 3))
+    a, b, c, d = (loaded(context, builder, kind, table, ir.Constant(_LONG, at)) for at in range(0, 256, LANES))
+    lower, upper = builder.call(exchange, [a, codes, b]), builder.call(exchange, [c, codes, d])
+    return builder.select(builder.icmp_signed("<", codes, ir.Constant(codes.type, [0] * LANES)), upper, lower)
+
+
+def _sum(of_values: Callable[..., Any]) -> Callable[..., Any]:
+    """What compiles (array, place, word, scales)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind, pairs = signature.args[0], []
-        for place, word in (args[1:3], args[3:5]):
-            numbers = loaded(context, builder, kind, args[0], place)
-            values = _shares(builder, numbers, *args[5:7]) if shares else _reals(builder, numbers, kind.dtype, _SINGLE)
-            pairs.append((values, word))
-        return of_pairs(builder, pairs, *args[7 if shares else 5 :])
+        kind, (values, place, word, *scales) = signature.args[0], args
+        numbers = loaded(context, builder, kind, values, place)
+        return of_values(builder, _reals(builder, numbers, kind.dtype, _SINGLE), word, *scales)
 
     return codegen
 
 
 _tuple: Any = types.UniTuple
 _TWO = _tuple(types.int64, 2)
-_PLACES = (types.intp, types.uint64, types.intp, types.uint64)
+_PLACE = (types.intp, types.uint64)
 
 
-def _coarse_sum(typingctx: Any, values: Any, a: Any, first: Any, b: Any, second: Any, narrow: Any) -> Any:
-    """The sum of those of the 64 values from place a on that are in `first`, and of those from b on in `second`, in
-    units of 1/narrow; rests are lost."""
-    return types.int64(values, *_PLACES, types.float32), _sum(_coarse, shares=False)
+def _coarse_sum(typingctx: Any, values: Any, place: Any, word: Any, narrow: Any) -> Any:
+    """The sum of those of the 64 values from `place` on that are in `word`, in units of 1/narrow; rests are lost."""
+    return types.int64(values, *_PLACE, types.float32), _sum(_coarse)
 
 
-def _fine_sum(typingctx: Any, values: Any, a: Any, first: Any, b: Any, second: Any, narrow: Any, finer: Any) -> Any:
+def _fine_sum(typingctx: Any, values: Any, place: Any, word: Any, narrow: Any, finer: Any) -> Any:
     """As `coarse_sum` in units of 1/(narrow * finer)."""
-    return types.int64(values, *_PLACES, types.float32, types.float32), _sum(_fine, shares=False)
+    return types.int64(values, *_PLACE, types.float32, types.float32), _sum(_fine)
 
 
-def _coarse_sum_of_shares(
-    typingctx: Any, codes: Any, a: Any, first: Any, b: Any, second: Any, least: Any, of: Any, narrow: Any
-) -> Any:
-    """As `coarse_sum` of (least + code) / of in single precision for each code."""
-    return types.int64(codes, *_PLACES, types.int32, types.float32, types.float32), _sum(_coarse, shares=True)
-
-
-def _fine_sum_of_shares(
-    typingctx: Any, codes: Any, a: Any, first: Any, b: Any, second: Any, least: Any, of: Any, narrow: Any, finer: Any
-) -> Any:
-    """As `coarse_sum_of_shares` in units of 1/(narrow * finer)."""
-    arguments = types.int32, types.float32, types.float32, types.float32
-    return types.int64(codes, *_PLACES, *arguments), _sum(_fine, shares=True)
-
-
-def _long_sum(typingctx: Any, values: Any, a: Any, first: Any, b: Any, second: Any, scale: Any) -> Any:
+def _long_sum(typingctx: Any, values: Any, place: Any, word: Any, scale: Any) -> Any:
     """The sums of the same values, of any type, in units of 1/scale, and of their rests in units of 1/FINE of that."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums = _long(context, builder, signature.args[0], args[0], (args[1:3], args[3:5]), args[5])
-        return context.make_tuple(builder, signature.return_type, sums)
+        return context.make_tuple(builder, _TWO, _long(context, builder, signature.args[0], *args))
 
-    return _TWO(values, *_PLACES, types.float64), codegen
+    return _TWO(values, *_PLACE, types.float64), codegen
+
+
+def _sum_of_codes(typingctx: Any, codes: Any, place: Any, word: Any, slope: Any, rests: Any) -> Any:
+    """The sum of slope * code + rests[code] of those of the 64 codes from `place` on that are in `word`; they are
+    bytes, and `rests` 256 of them."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (kind, *_, table_kind), (values, place, word, slope, table) = signature.args, args
+        numbers = loaded(context, builder, kind, values, place)
+        others = _looked_up(context, builder, table_kind, table, numbers)
+        steps, more = (_in_eights(context, builder, _chosen(builder, some, word)) for some in (numbers, others))
+        return _total(builder, builder.add(builder.mul(steps, everywhere(builder, slope, _WIDE)), more))
+
+    return types.int64(codes, *_PLACE, types.int64, rests), codegen
 
 
 coarse_sum: Any = intrinsic(_coarse_sum)
 fine_sum: Any = intrinsic(_fine_sum)
-coarse_sum_of_shares: Any = intrinsic(_coarse_sum_of_shares)
-fine_sum_of_shares: Any = intrinsic(_fine_sum_of_shares)
 long_sum: Any = intrinsic(_long_sum)
+sum_of_codes: Any = intrinsic(_sum_of_codes)

@@ -24,3 +24,8 @@ def lean(function: F) -> F:
     That takes longer than a small group of places.
     """
     return cast(F, cast(Any, numba.njit)(nogil=True, cache=True, _nrt=False)(function))
+
+
+def woven(function: F) -> F:
+    """As `lean` for what becomes part of the loop that it is called in."""
+    return cast(F, cast(Any, numba.njit)(nogil=True, cache=True, _nrt=False, inline="always")(function))

@@ -11,20 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, ones, prefetch, word_of
-from galviz.kernels.lanes import (
-    FINE,
-    coarse_sum,
-    coarse_sum_of_shares,
-    fine_sum,
-    fine_sum_of_shares,
-    long_sum,
-)
-from galviz.kernels.loops import Floats, lean, loop
+from galviz.kernels.lanes import FINE, coarse_sum, fine_sum, long_sum, sum_of_codes
+from galviz.kernels.loops import Floats, lean, loop, woven
 from galviz.kernels.points import pixel
-from galviz.kernels.runs import Places, Strips, most_words, seen
+from galviz.kernels.runs import Places, Strips, most_words, rank_words, seen
 
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 AHEAD = 2048  # values that are fetched before they are added: by itself a processor stops at each page of memory
+SIX = np.uint64(6)  # 64 places are a word
 LANE_BITS, MOST_FINER = 26, 2.0**24  # of what is added 64 at a time, see `lanes`
 
 
@@ -32,19 +26,21 @@ class Amounts(NamedTuple):
     """The values of a column at the places of some strips, from the first place of the first one on, and how to add.
 
     A coded column comes as `codes` with `table` and `units`, the values and the units of each code, and without
-    `values`; any other the other way round. Where `of` is not zero, code k stands for (least + k) / of in single
-    precision. `gaps` tells of missing values, which a coded column has the last code for. A unit is 1/scale; with
-    `exactly` every value is whole in these units. `narrow`, if not zero, is a scale at which 64 values can be added at
-    once, and `finer` how many units that makes; with `singly` every value is whole in units of 1/narrow. Deviations are
-    taken from `centres` (rows, width), the means of the pixels.
+    `values`; any other the other way round. Where there are `rests`, code k stands for
+    step * (base + slope * k + rests[k]) units. `gaps` tells of missing values, which a coded column has the last code
+    for. A unit is 1/scale; with `exactly` every value is whole in these units. `narrow`, if not zero, is a scale at
+    which 64 values can be added at once, and `finer` how many units that makes; with `singly` every value is whole in
+    units of 1/narrow. Deviations are taken from `centres` (rows, width), the means of the pixels.
     """
 
     values: Floats
     codes: NDArray[np.uint8]
     table: NDArray[np.float64]
     units: Places
-    least: Any
-    of: Any
+    step: int
+    base: int
+    slope: int
+    rests: NDArray[np.uint8]
     gaps: bool
     exactly: bool
     narrow: Any
@@ -105,9 +101,49 @@ def places_meant(
         out[w] = word
 
 
+@woven
+def sum_of_word(place: Any, word: Any, amounts: Amounts) -> Any:
+    """The sum of the values of those of 64 places that are in `word`: in units, and in units of 1/FINE of that."""
+    values, codes, table, units, step, base, slope, rests, _, _, narrow, finer, singly, _, scale, _ = amounts
+    if rests.shape[0] > 0:
+        return step * (base * np.int64(ones(word)) + sum_of_codes(codes, place, word, slope, rests)), np.int64(0)
+    if table.shape[0] > 0:
+        return np.int64(units_of_codes(codes[place : place + 64], units, word)), np.int64(0)
+    if word == NONE:  # sooner told than added
+        return np.int64(0), np.int64(0)
+    if narrow > 0:
+        if singly:
+            return np.int64(finer) * coarse_sum(values, place, word, narrow), np.int64(0)
+        return fine_sum(values, place, word, narrow, finer), np.int64(0)
+    return long_sum(values, place, word, scale)
+
+
+@lean
+def sum_words(words: Words, start: int, stop: int, first: int, amounts: Amounts, totals: Places) -> None:
+    """Set the totals [start, stop) to the sums, as `sum_of_word` has them, of the words from `start` on before each."""
+    values, codes = amounts.values, amounts.codes
+    coded = amounts.table.shape[0] > 0
+    whole, rest = np.int64(0), np.int64(0)
+    for w in range(start, stop):
+        totals[w, 0], totals[w, 1] = whole, rest
+        place = first + (w << 6)
+        if coded:
+            prefetch(codes, place + AHEAD)
+        elif words[w] == NONE:
+            continue
+        else:
+            for j in range(0, 64, 64 // values.itemsize):
+                prefetch(values, place + AHEAD + j)
+        more, finer = sum_of_word(place, words[w], amounts)
+        whole += more
+        rest += finer
+
+
 @lean
 def add_runs(
     words: Words,
+    ranks: NDArray[np.uint32],
+    totals: Places,
     place: int,
     ends: NDArray[np.uint32],
     columns: NDArray[np.uint16],
@@ -118,50 +154,30 @@ def add_runs(
     sums: Places,
 ) -> None:
     """Add the values of the runs of one group of a strip, which begin at `place`, to `counts` (width,) and `sums`
-    (width, 2).
+    (width, 2): as `runs.count_runs` does, differences of what there is up to the end of a run.
 
-    Places count from that of the strip, `origin`, which the amounts hold at `first`. Two words are added at once, since
-    few runs have more: what is predictable is quick.
+    Places count from that of the strip, `origin`, which the amounts hold at `first`.
     """
-    values, codes, table, units, least, of, _, _, narrow, finer, singly, _, scale, _ = amounts
-    coded, lanes, unit = table.shape[0] > 0, narrow > 0, np.int64(finer)
+    # Unsigned places need no look whether they count from the end.
+    start, here = np.uint64(origin + 1), np.uint64(first)
+    w = np.uint64(place >> 6)
+    word = words[w] & ~(ALL << np.uint64(place & 63))
+    number_before = ranks[w] + np.uint32(ones(word))
+    whole_before, rest_before = sum_of_word(here + (w << SIX), word, amounts)
+    whole_before += totals[w, 0]
+    rest_before += totals[w, 1]
     for k in range(ends.shape[0]):
-        end: Any = np.int64(ends[k]) - origin
-        c = int(np.int64(columns[k]))
-        w, last = place >> 6, (end - 1) >> 6
-        tail = ALL >> np.uint64(63 - ((end - 1) & 63))
-        one = words[w] & (ALL << np.uint64(place & 63)) & (tail if last == w else ALL)
-        while True:
-            after = min(w + 1, last)
-            two = NONE if last == w else words[after] & (tail if last == after else ALL)
-            if one | two != NONE:
-                a, b = first + (w << 6), first + (after << 6)
-                if not coded:
-                    for j in range(0, 64, 64 // values.itemsize):
-                        prefetch(values, a + AHEAD + j)
-                counts[c] += np.uint32(ones(one) + ones(two))
-                if lanes and coded:
-                    if singly:
-                        sums[c, 0] += unit * coarse_sum_of_shares(codes, a, one, b, two, least, of, narrow)
-                    else:
-                        sums[c, 0] += fine_sum_of_shares(codes, a, one, b, two, least, of, narrow, finer)
-                elif lanes:
-                    if singly:
-                        sums[c, 0] += unit * coarse_sum(values, a, one, b, two, narrow)
-                    else:
-                        sums[c, 0] += fine_sum(values, a, one, b, two, narrow, finer)
-                elif coded:
-                    for here, word in ((a, one), (b, two)):
-                        sums[c, 0] += units_of_codes(codes[here : here + 64], units, word)
-                else:
-                    whole, rest = long_sum(values, a, one, b, two, scale)
-                    sums[c, 0] += whole
-                    sums[c, 1] += rest
-            w += 2
-            if w > last:
-                break
-            one = words[w] & (tail if last == w else ALL)
-        place = end
+        end = np.uint64(ends[k]) - start
+        w, c = end >> SIX, np.uint64(columns[k])
+        word = words[w] & (ALL >> (~end & np.uint64(63)))
+        number = ranks[w] + np.uint32(ones(word))
+        whole, rest = sum_of_word(here + (w << SIX), word, amounts)
+        whole += totals[w, 0]
+        rest += totals[w, 1]
+        counts[c] += np.uint32(number - number_before)
+        sums[c, 0] += whole - whole_before
+        sums[c, 1] += rest - rest_before
+        number_before, whole_before, rest_before = number, whole, rest
 
 
 @lean
@@ -202,13 +218,15 @@ def summarise_strips(
     strips: Strips,
     amounts: Amounts,
     meant: Words,
+    ranks: NDArray[np.uint32],
+    totals: Places,
     counts: NDArray[np.uint32],
     sums: Places,
     extremes: NDArray[np.float64],
 ) -> None:
-    """What `summarise_places` does, with memory for the places that are meant of a strip."""
+    """What `summarise_places` does, with memory for the places that are meant of a strip, their ranks and sums."""
     bounds, spans, window, category, first, last, reach, starts, ends, columns, above, begins, top, height = strips
-    values, codes, table, _, _, _, gaps, exactly, _, _, _, centres, scale, mode = amounts
+    values, codes, table, _, _, _, _, _, gaps, exactly, _, _, _, centres, scale, mode = amounts
     every = words.shape[0] == 0
     width = counts.shape[1]
     groups = bounds.shape[1] - 1
@@ -237,11 +255,13 @@ def summarise_strips(
                     beyond = above[begin + r * size :] if row + r < bottom else none
                     if not as_it_is:
                         places_meant(here, nearer, beyond, strip - origin, amounts, start, end, meant)
+                    mine, right, below = here if as_it_is else meant, columns[run:stop_run], ends[run:stop_run]
+                    number, total = counts[row + r - top], sums[row + r - top]
+                    rank_words(mine, start, end, ranks)
+                    sum_words(mine, start, end, strip - origin, amounts, totals)
                     add_runs(
-                        here if as_it_is else meant, place - strip, ends[run:stop_run], columns[run:stop_run], strip,
-                        strip - origin, amounts,
-                        counts[row + r - top], sums[row + r - top],
-                    )  # fmt: skip
+                        mine, ranks, totals, place - strip, below, right, strip, strip - origin, amounts, number, total
+                    )
                 continue
             for base in range((place - origin) & ~63, stop - origin, 64):
                 word = word_of(words, base, place - origin, stop - origin)
@@ -284,8 +304,9 @@ def summarise_places(
     centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
     to the same in any order. `extremes` (rows, width) is the least or the most so far.
     """
-    meant = np.empty(most_words(strips), np.uint64)
-    summarise_strips(xs, ys, words, strips, amounts, meant, counts, sums, extremes)
+    size = most_words(strips)
+    meant, ranks, totals = np.empty(size, np.uint64), np.empty(size, np.uint32), np.empty((size, 2), np.int64)
+    summarise_strips(xs, ys, words, strips, amounts, meant, ranks, totals, counts, sums, extremes)
 
 
 @loop
