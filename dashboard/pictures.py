@@ -26,6 +26,7 @@ from galviz.catalogue import Catalogue
 from galviz.draw import Request, Viewport, class_counts, count, draw_many, histogram
 from galviz.errors import Cancelled
 from galviz.index import open_index
+from galviz.kernels.colours import mix_colours, totals_of
 from galviz.selection import Selection
 from galviz.work import Stop, ask, never
 
@@ -245,20 +246,14 @@ def shade_classes(counts: NDArray[Any], how: str, colours: list[str]) -> NDArray
 
     `counts` (height, width, classes) may be estimates.
     """
-    layers = [counts[:, :, place].astype(np.float32) for place in range(counts.shape[2])]
-    total = sum(layers[1:], start=layers[0])
-    filled = total > 0
-    number = int(np.count_nonzero(filled))
-    if not number:
-        return np.zeros(total.shape, np.uint32)
-    shares = 1 / np.maximum(total, np.float32(1e-6))
-    pixels = np.zeros((*total.shape, 4), np.uint8)
-    for channel, tones in enumerate(zip(*map(style.rgb, colours), strict=True)):
-        mixed = sum(layer * np.float32(tone) for layer, tone in zip(layers, tones, strict=True))
-        pixels[:, :, channel] = mixed * shares
-    least = SPARSE_ALPHA if number < SPARSE * total.size else MIN_ALPHA
-    pixels[filled, 3] = least + (255 - least) * style.normalise(total[filled], how)
-    return spread(pixels.view("<u4")[:, :, 0], number)
+    total = np.empty(counts.shape[:2], np.float32)
+    number = totals_of(counts, total)
+    pixels = np.zeros(total.shape, np.uint32)
+    if number:
+        least = SPARSE_ALPHA if number < SPARSE * total.size else MIN_ALPHA
+        opacity = (least + (255 - least) * style.normalise(total[total > 0], how)).astype(np.uint8)
+        mix_colours(counts, total, np.array([style.rgb(colour) for colour in colours], np.float32), opacity, pixels)
+    return spread(pixels, number)
 
 
 def shade_values(values: NDArray[Any], filled: NDArray[np.bool_], how: str, colours: list[str]) -> Shaded:

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from galviz import kernels
-from galviz.kernels import bits, lanes, loop, runs
+from galviz.kernels import bits, colours, lanes, loop, runs
 
 WINDOW = np.array([0.0, 4.0, 0.0, 2.0])
 ALL = np.ones(6, bool)
@@ -466,3 +466,21 @@ def test_a_polygon_marks_a_strip_as_it_does_single_points(seed: int) -> None:
     wanted = np.empty(xs.size, bool)
     kernels.inside_polygon(xs, ys, px, py, wanted)
     np.testing.assert_array_equal(bits_of(words)[real], wanted[real])
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([np.uint32, np.float32]))
+def test_colours_are_the_mean_of_the_sources_of_a_pixel(seed: int, dtype: type) -> None:
+    rng = np.random.default_rng(seed)
+    counts = (rng.poisson(0.5, (7, 9, 3)) * rng.choice([1, 1, 30], (7, 9, 3))).astype(dtype)
+    tones, total = rng.integers(0, 256, (3, 3)).astype(np.float32), np.empty((7, 9), np.float32)
+    number = colours.totals_of(counts, total)
+    np.testing.assert_array_equal(total, counts.sum(axis=2))
+    filled = total > 0
+    assert number == filled.sum()
+    opacity, out = rng.integers(0, 256, number).astype(np.uint8), np.zeros((7, 9), np.uint32)
+    colours.mix_colours(counts, total, tones, opacity, out)
+    shown = out.view(np.uint8).reshape(7, 9, 4)
+    assert not shown[~filled].any()
+    np.testing.assert_array_equal(shown[filled][:, 3], opacity)
+    exact = counts[filled].astype(float) @ tones.astype(float) / total[filled][:, None]
+    np.testing.assert_allclose(shown[filled][:, :3] + 0.5, exact, atol=0.5 + 1e-4)  # the rest is cut off
