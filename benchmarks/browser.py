@@ -27,7 +27,7 @@ from galviz.catalogue import Catalogue, open_catalogue
 
 HOST = "127.0.0.1"
 WINDOW = {"width": 1900, "height": 1200}
-CHANGES, WARM_UPS = 7, 3
+CHANGES, WARM_UPS = 15, 3
 START = 600.0  # seconds that a server may take until it can draw
 QUIET = 400  # ms without a change after which a page has settled
 

@@ -22,7 +22,7 @@ from bokeh.document import Document
 from galviz.errors import Cancelled, GalvizError
 
 # Seconds: a browser has PACE to paint what it was given before it is given more, and most of the machine for REST.
-PACE, REST = 0.2, 0.08
+PACE, REST = 0.2, 0.12
 log = logging.getLogger("galviz")
 
 DRAWING = ThreadPoolExecutor(2, thread_name_prefix="draw")
