@@ -260,18 +260,19 @@ class Job:
         units = np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS
         step, base, slope, rests = straightened(units[: units.size - known.gaps])
         narrow, singly = self._narrowed() if exactly and known.in_single_precision else (0.0, False)
+        finer = scale / narrow if narrow else 0.0
         return Amounts(
             *known.part(0, 0),
             known.table,
             units,
-            step,
+            int(finer) if singly else step,
             base,
             slope,
             rests,
             known.gaps,
             exactly,
             np.float32(narrow),
-            np.float32(scale / narrow if narrow else 0),
+            np.float32(finer),
             singly,
             _NO_MEAN,
             scale,
@@ -419,14 +420,14 @@ def straightened(units: NDArray[np.int64]) -> tuple[int, int, int, NDArray[np.ui
     So it is for the vote shares of a forest of up to 255 trees, evenly spaced but for their rounding.
     """
     if not units.size:
-        return 0, 0, 0, _NO_RESTS
+        return 1, 0, 0, _NO_RESTS
     step = int(np.gcd.reduce(units)) or 1
     steps = units // step
     slope = round(int(steps[-1] - steps[0]) / max(1, steps.size - 1))
     rests = steps - slope * np.arange(steps.size)
     base = int(rests.min())
     if (rests - base).max() > 255:
-        return 0, 0, 0, _NO_RESTS
+        return 1, 0, 0, _NO_RESTS
     out = np.zeros(256, np.uint8)
     out[: rests.size] = rests - base
     return step, base, slope, out

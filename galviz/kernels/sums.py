@@ -26,11 +26,12 @@ class Amounts(NamedTuple):
     """The values of a column at the places of some strips, from the first place of the first one on, and how to add.
 
     A coded column comes as `codes` with `table` and `units`, the values and the units of each code, and without
-    `values`; any other the other way round. Where there are `rests`, code k stands for
-    step * (base + slope * k + rests[k]) units. `gaps` tells of missing values, which a coded column has the last code
-    for. A unit is 1/scale; with `exactly` every value is whole in these units. `narrow`, if not zero, is a scale at
-    which 64 values can be added at once, and `finer` how many units that makes; with `singly` every value is whole in
-    units of 1/narrow. Deviations are taken from `centres` (rows, width), the means of the pixels.
+    `values`; any other the other way round. `gaps` tells of missing values, which a coded column has the last code for.
+    A unit is 1/scale; with `exactly` every value is whole in these units. Sums of words are in steps of `step` units,
+    less `base` steps for each value. Where there are `rests`, code k stands for base + slope * k + rests[k] steps.
+    `narrow`, if not zero, is a scale at which 64 values can be added at once, and `finer` how many units that makes;
+    with `singly` every value is whole in units of 1/narrow, which then is the step. Deviations are taken from `centres`
+    (rows, width), the means of the pixels.
     """
 
     values: Floats
@@ -103,17 +104,18 @@ def places_meant(
 
 @woven
 def sum_of_word(place: Any, word: Any, amounts: Amounts) -> Any:
-    """The sum of the values of those of 64 places that are in `word`: in units, and in units of 1/FINE of that."""
-    values, codes, table, units, step, base, slope, rests, _, _, narrow, finer, singly, _, scale, _ = amounts
+    """The sum of the values of those of 64 places that are in `word`: in steps, less the base of each, and in units of
+    1/FINE unit."""
+    values, codes, table, units, _, _, slope, rests, _, _, narrow, finer, singly, _, scale, _ = amounts
     if rests.shape[0] > 0:
-        return step * (base * np.int64(ones(word)) + sum_of_codes(codes, place, word, slope, rests)), np.int64(0)
+        return sum_of_codes(codes, place, word, slope, rests), np.int64(0)
     if table.shape[0] > 0:
         return np.int64(units_of_codes(codes[place : place + 64], units, word)), np.int64(0)
     if word == NONE:  # sooner told than added
         return np.int64(0), np.int64(0)
     if narrow > 0:
         if singly:
-            return np.int64(finer) * coarse_sum(values, place, word, narrow), np.int64(0)
+            return coarse_sum(values, place, word, narrow), np.int64(0)
         return fine_sum(values, place, word, narrow, finer), np.int64(0)
     return long_sum(values, place, word, scale)
 
@@ -160,6 +162,7 @@ def add_runs(
     """
     # Unsigned places need no look whether they count from the end.
     start, here = np.uint64(origin + 1), np.uint64(first)
+    step, base = amounts.step, amounts.base
     w = np.uint64(place >> 6)
     word = words[w] & ~(ALL << np.uint64(place & 63))
     number_before = ranks[w] + np.uint32(ones(word))
@@ -174,10 +177,46 @@ def add_runs(
         whole, rest = sum_of_word(here + (w << SIX), word, amounts)
         whole += totals[w, 0]
         rest += totals[w, 1]
-        counts[c] += np.uint32(number - number_before)
-        sums[c, 0] += whole - whole_before
+        more = np.uint32(number - number_before)
+        counts[c] += more
+        sums[c, 0] += step * (base * np.int64(more) + whole - whole_before)
         sums[c, 1] += rest - rest_before
         number_before, whole_before, rest_before = number, whole, rest
+
+
+@lean
+def add_runs_of_codes(
+    words: Words,
+    ranks: NDArray[np.uint32],
+    totals: Places,
+    place: int,
+    ends: NDArray[np.uint32],
+    columns: NDArray[np.uint16],
+    origin: int,
+    codes: NDArray[np.uint8],
+    step: int,
+    base: int,
+    slope: int,
+    rests: NDArray[np.uint8],
+    counts: NDArray[np.uint32],
+    sums: Places,
+) -> None:
+    """As `add_runs` where codes, those of the strip, have rests: a loop of its own, whose few numbers stay at hand."""
+    start = np.uint64(origin + 1)
+    w = np.uint64(place >> 6)
+    word = words[w] & ~(ALL << np.uint64(place & 63))
+    number_before = ranks[w] + np.uint32(ones(word))
+    before = totals[w, 0] + sum_of_codes(codes, w << SIX, word, slope, rests)
+    for k in range(ends.shape[0]):
+        end = np.uint64(ends[k]) - start
+        w, c = end >> SIX, np.uint64(columns[k])
+        word = words[w] & (ALL >> (~end & np.uint64(63)))
+        number = ranks[w] + np.uint32(ones(word))
+        now = totals[w, 0] + sum_of_codes(codes, w << SIX, word, slope, rests)
+        more = np.uint32(number - number_before)
+        counts[c] += more
+        sums[c, 0] += step * (base * np.int64(more) + now - before)
+        number_before, before = number, now
 
 
 @lean
@@ -226,7 +265,7 @@ def summarise_strips(
 ) -> None:
     """What `summarise_places` does, with memory for the places that are meant of a strip, their ranks and sums."""
     bounds, spans, window, category, first, last, reach, starts, ends, columns, above, begins, top, height = strips
-    values, codes, table, _, _, _, _, _, gaps, exactly, _, _, _, centres, scale, mode = amounts
+    values, codes, table, _, step, least, slope, rests, gaps, exactly, _, _, _, centres, scale, mode = amounts
     every = words.shape[0] == 0
     width = counts.shape[1]
     groups = bounds.shape[1] - 1
@@ -259,9 +298,16 @@ def summarise_strips(
                     number, total = counts[row + r - top], sums[row + r - top]
                     rank_words(mine, start, end, ranks)
                     sum_words(mine, start, end, strip - origin, amounts, totals)
-                    add_runs(
-                        mine, ranks, totals, place - strip, below, right, strip, strip - origin, amounts, number, total
-                    )
+                    if rests.shape[0] > 0:
+                        add_runs_of_codes(
+                            mine, ranks, totals, place - strip, below, right, strip, codes[strip - origin :], step,
+                            least, slope, rests, number, total,
+                        )  # fmt: skip
+                    else:
+                        add_runs(
+                            mine, ranks, totals, place - strip, below, right, strip, strip - origin, amounts, number,
+                            total,
+                        )  # fmt: skip
                 continue
             for base in range((place - origin) & ~63, stop - origin, 64):
                 word = word_of(words, base, place - origin, stop - origin)
