@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,28 @@ THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 # As many as fit two bytes: values that differ by less than 1 in 4,000 over nine decades may share one.
 LEVELS = 1 << 16
 MAPS = {"dark": "bmy", "light": "CET_L18"}
+FAINTEST = 1.5  # contrast with the paper that the first colour of a map has at least
 
 
 def colour_map(theme: Theme) -> list[str]:
-    """256 colours from few or low to many or high, readable on the paper of the theme."""
-    return list(palette[MAPS[theme.name]])
+    """256 colours from few or low to many or high, all of them visible on the paper of the theme."""
+    return list(_visible(theme))
+
+
+@cache
+def _visible(theme: Theme) -> tuple[str, ...]:
+    colours = palette[MAPS[theme.name]]
+    first = next(place for place, colour in enumerate(colours) if contrast(colour, theme.paper) >= FAINTEST)
+    places = np.linspace(first, len(colours) - 1, len(colours)).round().astype(int)
+    return tuple(colours[place] for place in places)
+
+
+def contrast(one: str, other: str) -> float:
+    """How much lighter one of two colours is, 1 to 21, as in the Web Content Accessibility Guidelines 2.1."""
+    shares = np.array([rgb(one), rgb(other)]) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    low, high = np.sort(linear @ (0.2126, 0.7152, 0.0722))
+    return float((high + 0.05) / (low + 0.05))
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -137,6 +137,16 @@ def test_an_estimate_is_coloured_as_what_it_estimates(how: str) -> None:
     assert exact.dtype == np.uint32
 
 
+@pytest.mark.parametrize("theme", style.THEMES.values(), ids=style.THEMES)
+def test_every_colour_of_a_map_is_visible_on_the_paper(theme: style.Theme) -> None:
+    assert style.contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert style.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)
+    colours = style.colour_map(theme)
+    assert len(colours) == 256
+    assert min(style.contrast(colour, theme.paper) for colour in colours) >= style.FAINTEST
+    assert style.contrast(colours[-1], theme.paper) > 3
+
+
 def test_nothing_and_one_value_can_be_shaded() -> None:
     nothing = np.full((4, 5), np.nan)
     assert not shade_values(nothing, np.isfinite(nothing), "linear", COLOURS).pixels.any()
