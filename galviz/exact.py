@@ -60,13 +60,13 @@ class Piece:
             better(self.extremes[rows], other.extremes, out=self.extremes[rows])
 
 
-def blank(top: int, height: int, width: int, depth: int, mode: int) -> Piece:
-    """A piece of `height` rows of pixels that nothing has been added to."""
+def blank(top: int, height: int, width: int, depth: int, mode: int, halves: int = 2) -> Piece:
+    """A piece of `height` rows of pixels that nothing has been added to; its sums have one half or two."""
     sums, extremes = mode in (SUMS, SQUARES), mode in (LEAST, MOST)
     return Piece(
         top,
         spare.full((height, width, depth), 0, np.uint32),
-        spare.full((height, width if sums else 0, 2), 0, np.int64),
+        spare.full((height, width if sums else 0, halves), 0, np.int64),
         spare.full((height, width if extremes else 0), np.nan, np.float64),
         mode,
     )
@@ -77,7 +77,7 @@ def merge(pieces: Sequence[Piece]) -> Piece:
     top = min(piece.top for piece in pieces)
     bottom = max(piece.top + len(piece.counts) for piece in pieces)
     _, width, depth = pieces[0].counts.shape
-    total = blank(top, bottom - top, width, depth, pieces[0].mode)
+    total = blank(top, bottom - top, width, depth, pieces[0].mode, pieces[0].sums.shape[2])
     for piece in pieces:
         total.add(piece)
     return total
@@ -239,7 +239,9 @@ class Job:
         """What the strips [first, last) add to the picture."""
         plane, view = self.plane, self.request.view
         top, bottom = self._rows(first, last)
-        made = blank(top, bottom - top + 1, view.width, self.depth, self.mode)
+        # The second half of a sum counts fractions of a unit.
+        halves = 1 if self._how is not None and self._how.exactly else 2
+        made = blank(top, bottom - top + 1, view.width, self.depth, self.mode, halves)
         found = _runs(self.index, plane, view, first, last)
         words = combined(plane, self.marks, first, last, found.parts)
         xs, ys = plane.columns[plane.layout.x], plane.columns[plane.layout.y]
@@ -320,15 +322,20 @@ class Job:
         with self._lock:
             if self._total is None and self._here and len(piece.counts) == self.request.view.height:
                 self._total = piece
-            else:
-                self.total.add(piece)
+                return
+            if self._total is None:  # made by whoever adds the first piece, since it takes a while
+                self._total = self._blank_total(piece.sums.shape[2])
+            self._total.add(piece)
 
     @property
     def total(self) -> Piece:
-        """What there is so far: made by whoever adds the first piece, since it takes a while."""
+        """What there is so far."""
         if self._total is None:
-            self._total = blank(0, *self.request.view.shape, self.depth, self.mode)
+            self._total = self._blank_total(2)
         return self._total
+
+    def _blank_total(self, halves: int) -> Piece:
+        return blank(0, *self.request.view.shape, self.depth, self.mode, halves)
 
     def next_pass(self) -> None:
         """All pieces are in: deviations need a second pass, since they are taken from the mean of the pixel."""
@@ -340,10 +347,10 @@ class Job:
 
     def _sum(self) -> NDArray[np.floating[Any]]:
         scale = self._scale() ** (2 if self._pass() == SQUARES else 1)
-        whole, rest = self.total.sums[:, :, 0], self.total.sums[:, :, 1]
+        whole, rest = self.total.sums[:, :, 0], self.total.sums[:, :, 1:]
         if not rest.any():
             return whole / scale  # a power of two: rounded once
-        return np.asarray((whole.astype(np.longdouble) + rest / np.longdouble(FINE)) / scale)
+        return np.asarray((whole.astype(np.longdouble) + rest[:, :, 0] / np.longdouble(FINE)) / scale)
 
     def result(self) -> NDArray[Any]:
         """The finished picture."""

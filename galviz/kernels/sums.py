@@ -156,7 +156,7 @@ def add_runs(
     sums: Places,
 ) -> None:
     """Add the values of the runs of one group of a strip, which begin at `place`, to `counts` (width,) and `sums`
-    (width, 2): as `runs.count_runs` does, differences of what there is up to the end of a run.
+    (width, 1 or 2): as `runs.count_runs` does, differences of what there is up to the end of a run.
 
     Places count from that of the strip, `origin`, which the amounts hold at `first`.
     """
@@ -180,7 +180,8 @@ def add_runs(
         more = np.uint32(number - number_before)
         counts[c] += more
         sums[c, 0] += step * (base * np.int64(more) + whole - whole_before)
-        sums[c, 1] += rest - rest_before
+        if sums.shape[1] > 1:
+            sums[c, 1] += rest - rest_before
         number_before, whole_before, rest_before = number, whole, rest
 
 
@@ -245,7 +246,8 @@ def take_value(
             amount *= amount
         whole = np.int64(amount)
         sums[r, c, 0] += whole
-        sums[r, c, 1] += np.int64((amount - whole) * FINE)
+        if sums.shape[2] > 1:
+            sums[r, c, 1] += np.int64((amount - whole) * FINE)
     counts[r, c] += 1
 
 
@@ -347,8 +349,9 @@ def summarise_places(
     """Like `runs.count_places` for the values of a column, with `counts` (rows, width).
 
     `sums` (rows, width, 2) are the sum of the values, or for the mode SQUARES of their squared distances from the
-    centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. Whole numbers add up
-    to the same in any order. `extremes` (rows, width) is the least or the most so far.
+    centres, in fixed point: units of 1/scale (1/scale^2 for squares) and of 2^-32 of that. The latter are left out,
+    (rows, width, 1), where every value is whole. Whole numbers add up to the same in any order. `extremes` (rows,
+    width) is the least or the most so far.
     """
     size = most_words(strips)
     meant, ranks, totals = np.empty(size, np.uint64), np.empty(size, np.uint32), np.empty((size, 2), np.int64)
@@ -360,7 +363,7 @@ def means_of(counts: NDArray[np.uint32], sums: Places, scale: float, out: NDArra
     """Write the mean of each pixel to `out`, NaN where nothing is; False where a sum has more than whole units."""
     for r in range(counts.shape[0]):
         for c in range(counts.shape[1]):
-            if sums[r, c, 1] != 0:
+            if sums.shape[2] > 1 and sums[r, c, 1] != 0:
                 return False
             # As Datashader does: the sum as a double, then divided.
             out[r, c] = np.float64(sums[r, c, 0]) / scale / counts[r, c] if counts[r, c] else np.nan
