@@ -30,6 +30,7 @@ from galviz.kernels.loops import Floats, lean, loop
 from galviz.kernels.points import Window, pixel
 
 Places = NDArray[np.int64]
+SIX, LAST = np.uint64(6), np.uint64(63)  # 64 places are a word
 
 
 class Strips(NamedTuple):
@@ -219,10 +220,13 @@ def count_runs(
     No branch depends on how long a run is. Quicker where most runs end in a word of their own, as those of a strip do
     that is thinner than a pixel; the others go along the words.
     """
-    before = ranks[place >> 6] + np.uint32(ones(words[place >> 6] & ~(ALL << np.uint64(place & 63))))
+    # Unsigned places need no look whether they count from the end.
+    start, w = np.uint64(origin + 1), np.uint64(place >> 6)
+    before = ranks[w] + np.uint32(ones(words[w] & ~(ALL << np.uint64(place & 63))))
     for k in range(ends.shape[0]):
-        end = np.int64(ends[k]) - origin - 1
-        now = ranks[end >> 6] + np.uint32(ones(words[end >> 6] & (ALL >> np.uint64(63 - (end & 63)))))
+        end = np.uint64(ends[k]) - start
+        w = end >> SIX
+        now = ranks[w] + np.uint32(ones(words[w] & (ALL >> (~end & LAST))))
         out[columns[k]] += np.uint32(now - before)
         before = now
 
@@ -235,19 +239,19 @@ def count_two_rows(
     """As `count_runs` with those of the places that are `above` added to the `second` row (width,), the others to the
     `first`."""
     every = words.shape[0] == 0
-    w = place >> 6
+    start, w = np.uint64(origin + 1), np.uint64(place >> 6)
     word = ALL if every else words[w]
     before = ~(ALL << np.uint64(place & 63))
     known, known_above = ones(word & before), ones(word & above[w] & before)
     total, total_above = NONE, NONE
     for k in range(ends.shape[0]):
-        end = np.int64(ends[k]) - origin - 1
-        while w < end >> 6:
+        end = np.uint64(ends[k]) - start
+        while w < end >> SIX:
             total += ones(word)
             total_above += ones(word & above[w])
-            w += 1
+            w += ONE
             word = ALL if every else words[w]
-        part = word & (ALL >> np.uint64(63 - (end & 63)))
+        part = word & (ALL >> (~end & LAST))
         now, now_above = total + ones(part), total_above + ones(part & above[w])
         higher = np.uint32(now_above - known_above)
         first[columns[k]] += np.uint32(now - known) - higher
@@ -262,16 +266,16 @@ def count_next_row(
 ) -> None:  # fmt: skip
     """As `count_runs` for those of the places that are `above`, which are taken off the row before, `less`."""
     every = words.shape[0] == 0
-    w = place >> 6
+    start, w = np.uint64(origin + 1), np.uint64(place >> 6)
     word = above[w] if every else words[w] & above[w]
     before, total = ones(word & ~(ALL << np.uint64(place & 63))), NONE
     for k in range(ends.shape[0]):
-        end = np.int64(ends[k]) - origin - 1
-        while w < end >> 6:
+        end = np.uint64(ends[k]) - start
+        while w < end >> SIX:
             total += ones(word)
-            w += 1
+            w += ONE
             word = above[w] if every else words[w] & above[w]
-        now = total + ones(word & (ALL >> np.uint64(63 - (end & 63))))
+        now = total + ones(word & (ALL >> (~end & LAST)))
         number = np.uint32(now - before)
         out[columns[k]] += number
         less[columns[k]] -= number
