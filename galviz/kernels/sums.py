@@ -14,11 +14,10 @@ from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, o
 from galviz.kernels.lanes import FINE, coarse_sum, fine_sum, long_sum, sum_of_codes
 from galviz.kernels.loops import Floats, lean, loop, woven
 from galviz.kernels.points import pixel
-from galviz.kernels.runs import Places, Strips, most_words, rank_words, seen
+from galviz.kernels.runs import LAST, SIX, Places, Strips, most_words, rank_words, seen
 
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 AHEAD = 2048  # values that are fetched before they are added: by itself a processor stops at each page of memory
-SIX = np.uint64(6)  # 64 places are a word
 LANE_BITS, MOST_FINER = 26, 2.0**24  # of what is added 64 at a time, see `lanes`
 
 
@@ -104,8 +103,8 @@ def places_meant(
 
 @woven
 def sum_of_word(place: Any, word: Any, amounts: Amounts) -> Any:
-    """The sum of the values of those of 64 places that are in `word`: in steps, less the base of each, and in units of
-    1/FINE unit."""
+    """The sum of the values of those of 64 places that are in `word`: in steps, less the base of each, and what is left
+    in units of 1/FINE of a unit."""
     values, codes, table, units, _, _, slope, rests, _, _, narrow, finer, singly, _, scale, _ = amounts
     if rests.shape[0] > 0:
         return sum_of_codes(codes, place, word, slope, rests), np.int64(0)
@@ -156,13 +155,13 @@ def add_runs(
     sums: Places,
 ) -> None:
     """Add the values of the runs of one group of a strip, which begin at `place`, to `counts` (width,) and `sums`
-    (width, 1 or 2): as `runs.count_runs` does, differences of what there is up to the end of a run.
+    (width, 1 or 2), where no code has rests: as `runs.count_runs` does, differences of what there is up to the end of
+    a run.
 
     Places count from that of the strip, `origin`, which the amounts hold at `first`.
     """
     # Unsigned places need no look whether they count from the end.
-    start, here = np.uint64(origin + 1), np.uint64(first)
-    step, base = amounts.step, amounts.base
+    start, here, step = np.uint64(origin + 1), np.uint64(first), amounts.step
     w = np.uint64(place >> 6)
     word = words[w] & ~(ALL << np.uint64(place & 63))
     number_before = ranks[w] + np.uint32(ones(word))
@@ -172,14 +171,13 @@ def add_runs(
     for k in range(ends.shape[0]):
         end = np.uint64(ends[k]) - start
         w, c = end >> SIX, np.uint64(columns[k])
-        word = words[w] & (ALL >> (~end & np.uint64(63)))
+        word = words[w] & (ALL >> (~end & LAST))
         number = ranks[w] + np.uint32(ones(word))
         whole, rest = sum_of_word(here + (w << SIX), word, amounts)
         whole += totals[w, 0]
         rest += totals[w, 1]
-        more = np.uint32(number - number_before)
-        counts[c] += more
-        sums[c, 0] += step * (base * np.int64(more) + whole - whole_before)
+        counts[c] += np.uint32(number - number_before)
+        sums[c, 0] += step * (whole - whole_before)
         if sums.shape[1] > 1:
             sums[c, 1] += rest - rest_before
         number_before, whole_before, rest_before = number, whole, rest
@@ -211,7 +209,7 @@ def add_runs_of_codes(
     for k in range(ends.shape[0]):
         end = np.uint64(ends[k]) - start
         w, c = end >> SIX, np.uint64(columns[k])
-        word = words[w] & (ALL >> (~end & np.uint64(63)))
+        word = words[w] & (ALL >> (~end & LAST))
         number = ranks[w] + np.uint32(ones(word))
         now = totals[w, 0] + sum_of_codes(codes, w << SIX, word, slope, rests)
         more = np.uint32(number - number_before)
