@@ -424,7 +424,7 @@ def straightened(units: NDArray[np.int64]) -> tuple[int, int, int, NDArray[np.ui
     """(step, base, slope, rests) so that step * (base + slope * k + rests[k]) is units[k]; no rests where there are
     none of a byte.
 
-    So it is for the vote shares of a forest of up to 255 trees, evenly spaced but for their rounding.
+    So it is for the vote shares of a forest of up to 254 trees, evenly spaced but for their rounding.
     """
     if not units.size:
         return 1, 0, 0, _NO_RESTS

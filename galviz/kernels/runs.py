@@ -26,7 +26,7 @@ from galviz.kernels.bits import (
     ones,
     word_of,
 )
-from galviz.kernels.loops import Floats, lean, loop
+from galviz.kernels.loops import Floats, lean, loop, woven
 from galviz.kernels.points import Window, pixel
 
 Places = NDArray[np.int64]
@@ -210,6 +210,25 @@ def rank_words(words: Words, start: int, stop: int, ranks: NDArray[np.uint32]) -
         total += ones(words[w])
 
 
+@woven
+def before(words: Words, ranks: NDArray[np.uint32], place: Any) -> Any:
+    """The word that a place is in, its places before that one, and how many there are in the ranked set by then.
+
+    Of `place` as of all else here, what is unsigned needs no look whether it counts from the end.
+    """
+    w = place >> SIX
+    word = words[w] & ~(ALL << (place & LAST))
+    return w, word, ranks[w] + np.uint32(ones(word))
+
+
+@woven
+def up_to(words: Words, ranks: NDArray[np.uint32], place: Any) -> Any:
+    """As `before` with the place itself."""
+    w = place >> SIX
+    word = words[w] & (ALL >> (~place & LAST))
+    return w, word, ranks[w] + np.uint32(ones(word))
+
+
 @lean
 def count_runs(
     words: Words, ranks: NDArray[np.uint32], place: int, ends: NDArray[np.uint32], origin: int,
@@ -220,15 +239,12 @@ def count_runs(
     No branch depends on how long a run is. Quicker where most runs end in a word of their own, as those of a strip do
     that is thinner than a pixel; the others go along the words.
     """
-    # Unsigned places need no look whether they count from the end.
-    start, w = np.uint64(origin + 1), np.uint64(place >> 6)
-    before = ranks[w] + np.uint32(ones(words[w] & ~(ALL << np.uint64(place & 63))))
+    start = np.uint64(origin + 1)
+    _, _, known = before(words, ranks, np.uint64(place))
     for k in range(ends.shape[0]):
-        end = np.uint64(ends[k]) - start
-        w = end >> SIX
-        now = ranks[w] + np.uint32(ones(words[w] & (ALL >> (~end & LAST))))
-        out[columns[k]] += np.uint32(now - before)
-        before = now
+        _, _, now = up_to(words, ranks, np.uint64(ends[k]) - start)
+        out[columns[k]] += np.uint32(now - known)
+        known = now
 
 
 @lean

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, ones, prefetch, word_of
+from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, prefetch, word_of
 from galviz.kernels.lanes import FINE, coarse_sum, fine_sum, long_sum, sum_of_codes
 from galviz.kernels.loops import Floats, lean, loop, woven
 from galviz.kernels.points import pixel
-from galviz.kernels.runs import LAST, SIX, Places, Strips, most_words, rank_words, seen
+from galviz.kernels.runs import SIX, Places, Strips, before, most_words, rank_words, seen, up_to
 
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 AHEAD = 2048  # values that are fetched before they are added: by itself a processor stops at each page of memory
@@ -160,19 +160,14 @@ def add_runs(
 
     Places count from that of the strip, `origin`, which the amounts hold at `first`.
     """
-    # Unsigned places need no look whether they count from the end.
     start, here, step = np.uint64(origin + 1), np.uint64(first), amounts.step
-    w = np.uint64(place >> 6)
-    word = words[w] & ~(ALL << np.uint64(place & 63))
-    number_before = ranks[w] + np.uint32(ones(word))
+    w, word, number_before = before(words, ranks, np.uint64(place))
     whole_before, rest_before = sum_of_word(here + (w << SIX), word, amounts)
     whole_before += totals[w, 0]
     rest_before += totals[w, 1]
     for k in range(ends.shape[0]):
-        end = np.uint64(ends[k]) - start
-        w, c = end >> SIX, np.uint64(columns[k])
-        word = words[w] & (ALL >> (~end & LAST))
-        number = ranks[w] + np.uint32(ones(word))
+        w, word, number = up_to(words, ranks, np.uint64(ends[k]) - start)
+        c = np.uint64(columns[k])
         whole, rest = sum_of_word(here + (w << SIX), word, amounts)
         whole += totals[w, 0]
         rest += totals[w, 1]
@@ -202,20 +197,16 @@ def add_runs_of_codes(
 ) -> None:
     """As `add_runs` where codes, those of the strip, have rests: a loop of its own, whose few numbers stay at hand."""
     start = np.uint64(origin + 1)
-    w = np.uint64(place >> 6)
-    word = words[w] & ~(ALL << np.uint64(place & 63))
-    number_before = ranks[w] + np.uint32(ones(word))
-    before = totals[w, 0] + sum_of_codes(codes, w << SIX, word, slope, rests)
+    w, word, number_before = before(words, ranks, np.uint64(place))
+    whole_before = totals[w, 0] + sum_of_codes(codes, w << SIX, word, slope, rests)
     for k in range(ends.shape[0]):
-        end = np.uint64(ends[k]) - start
-        w, c = end >> SIX, np.uint64(columns[k])
-        word = words[w] & (ALL >> (~end & LAST))
-        number = ranks[w] + np.uint32(ones(word))
-        now = totals[w, 0] + sum_of_codes(codes, w << SIX, word, slope, rests)
+        w, word, number = up_to(words, ranks, np.uint64(ends[k]) - start)
+        c = np.uint64(columns[k])
+        whole = totals[w, 0] + sum_of_codes(codes, w << SIX, word, slope, rests)
         more = np.uint32(number - number_before)
         counts[c] += more
-        sums[c, 0] += step * (base * np.int64(more) + now - before)
-        number_before, before = number, now
+        sums[c, 0] += step * (base * np.int64(more) + whole - whole_before)
+        number_before, whole_before = number, whole
 
 
 @lean
@@ -265,7 +256,7 @@ def summarise_strips(
 ) -> None:
     """What `summarise_places` does, with memory for the places that are meant of a strip, their ranks and sums."""
     bounds, spans, window, category, first, last, reach, starts, ends, columns, above, begins, top, height = strips
-    values, codes, table, _, step, least, slope, rests, gaps, exactly, _, _, _, centres, scale, mode = amounts
+    values, codes, table, _, step, base, slope, rests, gaps, exactly, _, _, _, centres, scale, mode = amounts
     every = words.shape[0] == 0
     width = counts.shape[1]
     groups = bounds.shape[1] - 1
@@ -301,7 +292,7 @@ def summarise_strips(
                     if rests.shape[0] > 0:
                         add_runs_of_codes(
                             mine, ranks, totals, place - strip, below, right, strip, codes[strip - origin :], step,
-                            least, slope, rests, number, total,
+                            base, slope, rests, number, total,
                         )  # fmt: skip
                     else:
                         add_runs(
@@ -309,10 +300,10 @@ def summarise_strips(
                             total,
                         )  # fmt: skip
                 continue
-            for base in range((place - origin) & ~63, stop - origin, 64):
-                word = word_of(words, base, place - origin, stop - origin)
+            for at in range((place - origin) & ~63, stop - origin, 64):
+                word = word_of(words, at, place - origin, stop - origin)
                 while word != NONE:
-                    i: Any = origin + base + np.int64(lowest(word))
+                    i: Any = origin + at + np.int64(lowest(word))
                     word &= word - ONE
                     value = table[codes[i - origin]] if coded else np.float64(values[i - origin])
                     if value != value:
