@@ -1,7 +1,7 @@
 """Long work off the event loop: newest wins for drawing; progress, cancel and words for the rest.
 
 The event loop serves every session of the server, so nothing that takes longer than a few milliseconds runs
-on it. Results come back through `add_next_tick_callback`, the one call of Bokeh that is safe from a thread.
+on it. Results come back through `soon`: of all that Bokeh offers nothing is safe from a thread.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 import panel as pn
 import param
 from bokeh.document import Document
+from bokeh.server.contexts import BokehServerContext
+from tornado.ioloop import IOLoop
 
 from galviz.errors import Cancelled, GalvizError
 
@@ -160,8 +162,24 @@ def soon(document: Document | None, callback: Callable[[], None]) -> None:
     """
     if document is None:
         callback()
-    elif not _gone(document):
+    elif (loop := _loop(document)) is None:
+        _next(document, callback)
+    else:
+        # Not from here: a document whose changes are held back loses what a thread adds while it lets go of them.
+        loop.add_callback(_next, document, callback)
+
+
+def _next(document: Document, callback: Callable[[], None]) -> None:
+    if not _gone(document):
         document.add_next_tick_callback(partial(_at_once, document, callback))
+
+
+def _loop(document: Document) -> IOLoop | None:
+    """The event loop of the server that has the session of a document."""
+    context = document.session_context
+    server = context.server_context if context is not None else None
+    application = server.application_context if isinstance(server, BokehServerContext) else None
+    return application.io_loop if application is not None else None
 
 
 def _at_once(document: Document, callback: Callable[[], None]) -> None:

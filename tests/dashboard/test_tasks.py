@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from bokeh.application import Application
 from bokeh.document import Document
 from bokeh.models import Div
+from bokeh.server.contexts import ApplicationContext
+from bokeh.server.session import ServerSession
+from tornado.ioloop import IOLoop
 
 from dashboard import tasks
 from dashboard.tasks import Newest, Stepwise, Task, soon, words
@@ -178,7 +186,7 @@ def test_what_cannot_be_shown_is_told_and_the_next_one_is_shown(
 
 
 def test_work_stops_when_the_tab_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    painter, context = Painter(), SimpleNamespace(destroyed=False)
+    painter, context = Painter(), SimpleNamespace(destroyed=False, server_context=None)
     document = SimpleNamespace(session_context=context, add_next_tick_callback=lambda callback: None)
     painter.newest._document = document
     painter.newest.ask(1)
@@ -339,3 +347,44 @@ def test_changes_of_a_callback_are_sent_as_one_and_in_order() -> None:
     waiting.pop()()
     assert [event.new for event in sent] == ["exact"]
     assert document.callbacks.hold_value is None
+
+
+async def arrived(asked: int) -> int:
+    """How many callbacks run of those that a thread asks for while a page changes that holds its changes back."""
+    document, divs, ran = Document(), [Div() for _ in range(30)], []
+    for div in divs:
+        document.add_root(div)
+    application = ApplicationContext(Application(), IOLoop.current())
+    context = SimpleNamespace(destroyed=False, server_context=application.server_context)
+    document._session_context = lambda: context
+    session = ServerSession("a session", document, IOLoop.current())
+
+    def change(text: str) -> None:
+        document.hold("combine")
+        for div in divs:
+            div.text = text
+        document.unhold()
+
+    def ask() -> None:
+        for number in range(asked):
+            soon(document, partial(ran.append, number))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    for step in count():
+        await session.with_document_locked(change, str(step))
+        if not thread.is_alive():
+            break
+    over = asyncio.Event()
+    soon(document, over.set)
+    await asyncio.wait_for(over.wait(), 30)
+    return len(ran)
+
+
+def test_nothing_is_lost_that_a_thread_asks_for_while_the_page_changes() -> None:
+    patience = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        assert asyncio.run(arrived(16_000)) == 16_000
+    finally:
+        sys.setswitchinterval(patience)
