@@ -23,9 +23,9 @@ from galviz.errors import StaleIndexError
 from galviz.index import Index, Plane, open_index
 from galviz.index.layout import WORD
 from galviz.kernels import runs
-from galviz.kernels.lanes import FINE
+from galviz.kernels.lanes import REST_BITS
 from galviz.kernels.points import pixel
-from galviz.kernels.sums import LANE_BITS, LEAST, MOST, MOST_FINER, SQUARES, SUMS, Amounts, means_of, summarise_places
+from galviz.kernels.sums import LANE_BITS, LEAST, MOST, SQUARES, SUMS, Amounts, means_of, summarise_places
 from galviz.marks import Marks, chunks, combined, groups_on, is_at_hand, prepare, word_range
 from galviz.requests import Request, Viewport
 from galviz.values import SMALLEST, Values, values_of
@@ -261,20 +261,20 @@ class Job:
         exactly = mode == SUMS and known.whole(scale)
         units = np.nan_to_num(known.table * scale).astype(np.int64) if exactly else _NO_UNITS
         step, base, slope, rests = straightened(units[: units.size - known.gaps])
-        narrow, singly = self._narrowed() if exactly and known.in_single_precision else (0.0, False)
-        finer = scale / narrow if narrow else 0.0
+        narrow, spare_bits = self._narrowed() if mode == SUMS and known.in_single_precision else (0.0, 0)
+        singly = narrow > 0 and known.whole(narrow)
         return Amounts(
             *known.part(0, 0),
             known.table,
             units,
-            int(finer) if singly else step,
+            int(scale / narrow) if singly else step,
             base,
             slope,
             rests,
             known.gaps,
             exactly,
             np.float32(narrow),
-            np.float32(finer),
+            spare_bits,
             singly,
             _NO_MEAN,
             scale,
@@ -288,12 +288,13 @@ class Job:
         centres = _NO_MEAN if self.mean is None else np.ascontiguousarray(self.mean[top : bottom + 1])
         return self._how._replace(values=values, codes=codes, centres=centres)
 
-    def _narrowed(self) -> tuple[float, bool]:
-        """The scale at which 64 values can be added at once, 0 if at none, and whether all values are whole in it."""
+    def _narrowed(self) -> tuple[float, int]:
+        """The scale at which 64 values can be added at once, 0 if at none, and how many bits of the rests are less than
+        a unit."""
         narrow = 2.0 ** (LANE_BITS - np.ceil(np.log2(self._most())))
-        if not 1 <= self._scale() / narrow <= MOST_FINER:
-            return 0.0, False
-        return float(narrow), self.values.whole(float(narrow))
+        spare_bits = REST_BITS - int(np.log2(self._scale() / narrow))
+        can = 0 <= spare_bits <= REST_BITS and narrow <= np.finfo(np.float32).max
+        return (float(narrow), spare_bits) if can else (0.0, 0)
 
     def _rows(self, first: int, last: int) -> tuple[int, int]:
         """The first and the last row of pixels that strips within `strips()` touch."""
@@ -341,16 +342,15 @@ class Job:
         """All pieces are in: deviations need a second pass, since they are taken from the mean of the pixel."""
         self.is_done = self.mode != SQUARES or self.mean is not None
         if not self.is_done:
-            mean = self._sum() / np.maximum(self.total.counts[:, :, 0], 1)
-            self.begin(np.ascontiguousarray(mean, np.float64))
+            self.begin(self._means())
             self._total = None
 
-    def _sum(self) -> NDArray[np.floating[Any]]:
-        scale = self._scale() ** (2 if self._pass() == SQUARES else 1)
-        whole, rest = self.total.sums[:, :, 0], self.total.sums[:, :, 1:]
-        if not rest.any():
-            return whole / scale  # a power of two: rounded once
-        return np.asarray((whole.astype(np.longdouble) + rest[:, :, 0] / np.longdouble(FINE)) / scale)
+    def _means(self) -> NDArray[np.float64]:
+        """What the sums of the pass come to for each value of a pixel, NaN where there is none."""
+        counts, scale = self.total.counts[:, :, 0], self._scale() ** (2 if self._pass() == SQUARES else 1)
+        out = spare.full(counts.shape, np.nan, np.float64)
+        means_of(counts, self.total.sums, scale, out)
+        return out
 
     def result(self) -> NDArray[Any]:
         """The finished picture."""
@@ -361,12 +361,7 @@ class Job:
             return counts[:, :, 0]
         if self.mode in (LEAST, MOST):
             return self.total.extremes
-        out = spare.full(counts.shape[:2], np.nan, np.float64)
-        if self.mode == SUMS and means_of(counts[:, :, 0], self.total.sums, self._scale(), out):
-            return out
-        # As Datashader does: the sum as a double, then divided.
-        np.divide(self._sum().astype(np.float64), counts[:, :, 0], out=out, where=counts[:, :, 0] > 0)
-        return np.sqrt(out) if self.mode == SQUARES else out
+        return np.sqrt(self._means()) if self.mode == SQUARES else self._means()
 
 
 _NO_UNITS = np.zeros(0, np.int64)

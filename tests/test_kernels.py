@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from galviz import kernels
-from galviz.kernels import bits, colours, lanes, loop, runs
+from galviz.kernels import bits, colours, lanes, loop, runs, sums
 
 WINDOW = np.array([0.0, 4.0, 0.0, 2.0])
 ALL = np.ones(6, bool)
@@ -254,8 +254,8 @@ def coarse(values: np.ndarray, place: int, word: int, narrow: float) -> int:
 
 
 @loop
-def fine_sum(values: np.ndarray, place: int, word: int, narrow: float, finer: float) -> int:
-    return lanes.fine_sum(values, place, word, narrow, finer)
+def split_sum(values: np.ndarray, place: int, word: int, narrow: float) -> tuple[int, int, int]:
+    return lanes.split_sum(values, place, word, narrow)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(-30, 30))
@@ -263,18 +263,18 @@ def test_the_values_that_a_word_chooses_add_up_exactly(seed: int, power: int) ->
     rng = np.random.default_rng(seed)
     values = (rng.uniform(-1, 1, 192) * 2.0**power * rng.choice([1, 1e-3], 192)).astype(np.float32)
     values[rng.random(192) < 0.05] = np.nan
-    narrow, finer = np.float32(2.0 ** (26 - power)), np.float32(2.0**24)
+    narrow, finest = np.float32(2.0 ** (26 - power)), 2**lanes.REST_BITS
     words = words_of((rng.random(192) < rng.choice([0.0, 0.1, 0.9, 1.0])) & ~np.isnan(values))
     a = int(rng.integers(0, 3))
     inside, place = bits_of(words)[64 * a : 64 * a + 64], (64 * a, words[a])
     chosen = values[64 * a : 64 * a + 64][inside].astype(float)
     assert coarse(values, *place, narrow) == int(np.trunc(chosen * float(narrow)).sum())
-    exact = sum((Fraction(float(value)) for value in chosen), Fraction(0))
-    scale = Fraction(float(narrow)) * Fraction(float(finer))
-    assert abs(Fraction(fine_sum(values, *place, narrow, finer)) - exact * scale) <= 64  # of the finest bits each
-    coarse_ones = np.round(values * 2.0 ** (20 - power)) / np.float32(2.0 ** (20 - power))
-    exact = sum((Fraction(float(v)) for v in coarse_ones[64 * a : 64 * a + 64][inside]), Fraction(0))
-    assert fine_sum(coarse_ones, *place, narrow, finer) == exact * scale
+    whole, rest, lost = split_sum(values, *place, narrow)
+    of_them = np.where(inside, values[64 * a : 64 * a + 64], 0).tolist()
+    parts = [Fraction(value) * Fraction(float(narrow)) * finest for value in of_them]
+    assert bits_of(np.array([lost], np.uint64)).tolist() == [part.denominator > 1 for part in parts]
+    assert whole == sum(int(part / finest) for part in parts)
+    assert whole * finest + rest == sum(map(int, parts))
 
 
 @loop
@@ -300,6 +300,17 @@ def test_values_of_any_type_add_up_in_two_halves(seed: int, dtype: type, share: 
         wholes = [int(amount) for amount in chosen]
         rests = [int((amount - whole) * lanes.FINE) for amount, whole in zip(chosen, wholes, strict=True)]
         assert long_sum(values, 64 * place, words[place], scale) == (sum(wholes), sum(rests))
+
+
+@loop
+def nearest(whole: int, rest: int) -> float:
+    return sums.nearest(whole, rest)
+
+
+@given(st.integers(-(2**62), 2**62), st.integers(-(2**61), 2**61), st.integers(0, 62))
+def test_two_halves_are_rounded_once(whole: int, rest: int, less: int) -> None:
+    whole >>= less
+    assert nearest(whole, rest) == float(whole + Fraction(rest, int(lanes.FINE)))
 
 
 @loop

@@ -1,13 +1,11 @@
 """Sums of those of 64 values that a word chooses, many at once as processors can.
 
-In single precision, a value is taken apart into whole units of 1/narrow and a rest in finer units, which add up in 32
-bits each. What is added is exact where `narrow` times a value stays within 2^26, and the rest within 2^24 finer units.
-`long_sum` takes any values, in double precision.
+In single precision, a value is taken apart into whole units of 1/narrow and a rest of REST_BITS more bits, which add up
+in 32 bits each, as long as `narrow` times a value stays within 2^26. `long_sum` takes any values, in double precision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -18,7 +16,9 @@ from galviz.kernels.vectors import LANES, everywhere, intrinsic_of, loaded, vect
 
 _WIDE = 8  # how many sums are left when they become long
 _INT, _LONG, _SINGLE, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()
-FINE = 2.0**32  # of which the second half of a sum in two halves counts fractions
+FINE_BITS = 32  # of the fraction that the second half of a sum in two halves counts
+FINE = 2.0**FINE_BITS
+REST_BITS = 24
 
 
 def _reals(builder: Any, numbers: Any, dtype: Any, real: Any) -> Any:
@@ -55,14 +55,18 @@ def _coarse(builder: Any, values: Any, word: Any, narrow: Any) -> Any:
     return _total(builder, _chosen(builder, builder.fptosi(scaled, vector(_INT)), word))
 
 
-def _fine(builder: Any, values: Any, word: Any, narrow: Any, finer: Any) -> Any:
-    """The sum in units of 1/(narrow * finer)."""
-    scaled = builder.fmul(values, everywhere(builder, narrow))
-    whole = builder.fptosi(scaled, vector(_INT))
-    rest = builder.fmul(builder.fsub(scaled, builder.sitofp(whole, vector(_SINGLE))), everywhere(builder, finer))
-    coarse = _total(builder, _chosen(builder, whole, word))
-    fine = _total(builder, _chosen(builder, builder.fptosi(rest, vector(_INT)), word))
-    return builder.add(builder.mul(coarse, builder.fptosi(finer, _LONG)), fine)
+def _split(context: Any, builder: Any, kind: Any, values: Any, place: Any, word: Any, narrow: Any) -> tuple[Any, ...]:
+    """The sum of the whole units of 1/narrow, that of the rests, and which values have bits beyond these."""
+    numbers = _reals(builder, loaded(context, builder, kind, values, place), kind.dtype, _SINGLE)
+    singles, wholes = numbers.type, vector(_INT)
+    scaled = builder.fmul(numbers, everywhere(builder, narrow))
+    whole = builder.fptosi(scaled, wholes)
+    left = builder.fsub(scaled, builder.sitofp(whole, singles))
+    left = builder.fmul(left, ir.Constant(singles, [2.0**REST_BITS] * LANES))
+    rest = builder.fptosi(left, wholes)
+    lost = builder.bitcast(builder.fcmp_unordered("!=", left, builder.sitofp(rest, singles)), _LONG)
+    first, second = (_total(builder, _chosen(builder, some, word)) for some in (whole, rest))
+    return first, second, builder.and_(lost, word)
 
 
 def _long(context: Any, builder: Any, kind: Any, values: Any, place: Any, word: Any, scale: Any) -> tuple[Any, Any]:
@@ -117,30 +121,32 @@ def _looked_up(context: Any, builder: Any, kind: Any, table: Any, codes: Any) ->
     return builder.select(builder.icmp_signed("<", codes, ir.Constant(codes.type, [0] * LANES)), upper, lower)
 
 
-def _sum(of_values: Callable[..., Any]) -> Callable[..., Any]:
-    """What compiles (array, place, word, scales)."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind, (values, place, word, *scales) = signature.args[0], args
-        numbers = loaded(context, builder, kind, values, place)
-        return of_values(builder, _reals(builder, numbers, kind.dtype, _SINGLE), word, *scales)
-
-    return codegen
-
-
 _tuple: Any = types.UniTuple
+_mixed: Any = types.Tuple
 _TWO = _tuple(types.int64, 2)
+_THREE = _mixed([types.int64, types.int64, types.uint64])
 _PLACE = (types.intp, types.uint64)
 
 
 def _coarse_sum(typingctx: Any, values: Any, place: Any, word: Any, narrow: Any) -> Any:
     """The sum of those of the 64 values from `place` on that are in `word`, in units of 1/narrow; rests are lost."""
-    return types.int64(values, *_PLACE, types.float32), _sum(_coarse)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind, (values, place, word, narrow) = signature.args[0], args
+        numbers = _reals(builder, loaded(context, builder, kind, values, place), kind.dtype, _SINGLE)
+        return _coarse(builder, numbers, word, narrow)
+
+    return types.int64(values, *_PLACE, types.float32), codegen
 
 
-def _fine_sum(typingctx: Any, values: Any, place: Any, word: Any, narrow: Any, finer: Any) -> Any:
-    """As `coarse_sum` in units of 1/(narrow * finer)."""
-    return types.int64(values, *_PLACE, types.float32, types.float32), _sum(_fine)
+def _split_sum(typingctx: Any, values: Any, place: Any, word: Any, narrow: Any) -> Any:
+    """The sums of the same values in units of 1/narrow, and of their rests in units of 2^-REST_BITS of that, and a word
+    of those values that have bits beyond these: of them both sums have too little."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.make_tuple(builder, _THREE, _split(context, builder, signature.args[0], *args))
+
+    return _THREE(values, *_PLACE, types.float32), codegen
 
 
 def _long_sum(typingctx: Any, values: Any, place: Any, word: Any, scale: Any) -> Any:
@@ -167,6 +173,6 @@ def _sum_of_codes(typingctx: Any, codes: Any, place: Any, word: Any, slope: Any,
 
 
 coarse_sum: Any = intrinsic(_coarse_sum)
-fine_sum: Any = intrinsic(_fine_sum)
+split_sum: Any = intrinsic(_split_sum)
 long_sum: Any = intrinsic(_long_sum)
 sum_of_codes: Any = intrinsic(_sum_of_codes)

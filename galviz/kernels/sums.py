@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galviz.kernels.bits import ALL, NONE, ONE, Words, between, known, lowest, prefetch, word_of
-from galviz.kernels.lanes import FINE, coarse_sum, fine_sum, long_sum, sum_of_codes
+from galviz.kernels.lanes import FINE, FINE_BITS, REST_BITS, coarse_sum, long_sum, split_sum, sum_of_codes
 from galviz.kernels.loops import Floats, lean, loop, woven
 from galviz.kernels.points import pixel
 from galviz.kernels.runs import SIX, Places, Strips, before, most_words, rank_words, seen, up_to
 
 SUMS, SQUARES, LEAST, MOST = 0, 1, 2, 3
 AHEAD = 2048  # values that are fetched before they are added: by itself a processor stops at each page of memory
-LANE_BITS, MOST_FINER = 26, 2.0**24  # of what is added 64 at a time, see `lanes`
+LANE_BITS = 26  # of the units that are added 64 at a time, see `lanes`
 
 
 class Amounts(NamedTuple):
@@ -28,9 +28,9 @@ class Amounts(NamedTuple):
     `values`; any other the other way round. `gaps` tells of missing values, which a coded column has the last code for.
     A unit is 1/scale; with `exactly` every value is whole in these units. Sums of words are in steps of `step` units,
     less `base` steps for each value. Where there are `rests`, code k stands for base + slope * k + rests[k] steps.
-    `narrow`, if not zero, is a scale at which 64 values can be added at once, and `finer` how many units that makes;
-    with `singly` every value is whole in units of 1/narrow, which then is the step. Deviations are taken from `centres`
-    (rows, width), the means of the pixels.
+    `narrow`, if not zero, is a scale at which 64 values can be added at once, with rests of which all but `spare` bits
+    are whole units; with `singly` every value is whole in units of 1/narrow, which then is the step. Deviations are
+    taken from `centres` (rows, width), the means of the pixels.
     """
 
     values: Floats
@@ -44,7 +44,7 @@ class Amounts(NamedTuple):
     gaps: bool
     exactly: bool
     narrow: Any
-    finer: Any
+    spare: int
     singly: bool
     centres: NDArray[np.float64]
     scale: float
@@ -105,7 +105,7 @@ def places_meant(
 def sum_of_word(place: Any, word: Any, amounts: Amounts) -> Any:
     """The sum of the values of those of 64 places that are in `word`: in steps, less the base of each, and what is left
     in units of 1/FINE of a unit."""
-    values, codes, table, units, _, _, slope, rests, _, _, narrow, finer, singly, _, scale, _ = amounts
+    values, codes, table, units, _, _, slope, rests, _, _, narrow, spare, singly, _, scale, _ = amounts
     if rests.shape[0] > 0:
         return sum_of_codes(codes, place, word, slope, rests), np.int64(0)
     if table.shape[0] > 0:
@@ -115,7 +115,10 @@ def sum_of_word(place: Any, word: Any, amounts: Amounts) -> Any:
     if narrow > 0:
         if singly:
             return coarse_sum(values, place, word, narrow), np.int64(0)
-        return fine_sum(values, place, word, narrow, finer), np.int64(0)
+        whole, rest, lost = split_sum(values, place, word, narrow)
+        if lost == NONE:
+            below = rest & ((np.int64(1) << spare) - 1)
+            return (whole << (REST_BITS - spare)) + (rest >> spare), below << (FINE_BITS - spare)
     return long_sum(values, place, word, scale)
 
 
@@ -347,13 +350,21 @@ def summarise_places(
     summarise_strips(xs, ys, words, strips, amounts, meant, ranks, totals, counts, sums, extremes)
 
 
+@lean
+def nearest(whole: Any, rest: Any) -> float:
+    """The double nearest to whole + rest / FINE."""
+    whole += rest >> FINE_BITS
+    rest &= (np.int64(1) << FINE_BITS) - 1
+    # The last sum is the only one that can be inexact.
+    near = np.float64(whole)
+    return float(near + (np.float64(whole - np.int64(near)) + np.float64(rest) / FINE))
+
+
 @loop
-def means_of(counts: NDArray[np.uint32], sums: Places, scale: float, out: NDArray[np.float64]) -> bool:
-    """Write the mean of each pixel to `out`, NaN where nothing is; False where a sum has more than whole units."""
+def means_of(counts: NDArray[np.uint32], sums: Places, scale: float, out: NDArray[np.float64]) -> None:
+    """Write what the sums of a pixel, in units of 1/scale, come to for each value to `out`, NaN where nothing is."""
     for r in range(counts.shape[0]):
         for c in range(counts.shape[1]):
-            if sums.shape[2] > 1 and sums[r, c, 1] != 0:
-                return False
             # As Datashader does: the sum as a double, then divided.
-            out[r, c] = np.float64(sums[r, c, 0]) / scale / counts[r, c] if counts[r, c] else np.nan
-    return True
+            rest = sums[r, c, 1] if sums.shape[2] > 1 else np.int64(0)
+            out[r, c] = nearest(sums[r, c, 0], rest) / scale / counts[r, c] if counts[r, c] else np.nan
