@@ -55,9 +55,9 @@ def draw(
 
     Returns an xarray.DataArray of shape (height, width) with dimensions (y, x): counts (uint32), or the `mean`, the
     standard deviation `std` (population, not sample), the `min` or the `max` of a column per pixel (float64), NaN
-    where no source with a value falls. With `by`, a class column, the shape is (height, width, classes) with a last
-    dimension named `by`. Several views give a list of arrays, drawn together. Sources without a coordinate or
-    outside the viewport are not drawn.
+    where no source with a value falls; a mean is known to 2^-60 of the largest value of the column. With `by`, a class
+    column, the shape is (height, width, classes) with a last dimension named `by`. Several views give a list of
+    arrays, drawn together. Sources without a coordinate or outside the viewport are not drawn.
 
     With `exact` False the answer may be an estimate from a sample: `attrs["exact"]` tells, the counts are then
     float32, and `attrs["standard_error"]` is an array of the same shape. `stop` is asked now and then. `client` is a
