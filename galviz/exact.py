@@ -7,6 +7,7 @@ same, bit for bit, in any order.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -199,6 +200,7 @@ class Job:
         self.mode = MODES.get(request.statistic, -1)
         self.depth, self.is_done = depth, False
         self._total: Piece | None = None
+        self._added: deque[Piece] = deque()
         self._lock = threading.Lock()
         # Asked here, where all processors are free to answer.
         self._values = values_of(catalogue, index, plane, str(request.column), stop) if self.mode >= 0 else None
@@ -320,17 +322,28 @@ class Job:
 
     def add(self, piece: Piece) -> None:
         """Add a piece to the whole; thread-safe. The piece is not the caller's any more."""
-        with self._lock:
+        self._added.append(piece)
+        # Where another thread is at it, that one finds this piece too, or whoever asks for the total.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._add_up()
+            finally:
+                self._lock.release()
+
+    def _add_up(self) -> None:
+        while self._added:
+            piece = self._added.popleft()
             if self._total is None and self._here and len(piece.counts) == self.request.view.height:
                 self._total = piece
-                return
+                continue
             if self._total is None:  # made by whoever adds the first piece, since it takes a while
                 self._total = self._blank_total(piece.sums.shape[2])
             self._total.add(piece)
 
     @property
     def total(self) -> Piece:
-        """What there is so far."""
+        """What there is so far; asked when no thread adds any more."""
+        self._add_up()
         if self._total is None:
             self._total = self._blank_total(2)
         return self._total
