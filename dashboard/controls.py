@@ -41,7 +41,7 @@ class Toggle(pn.widgets.Toggle):
     _priority_changes: ClassVar[list[str]] = ["value"]
 
 
-def _set(widget: pn.widgets.Widget, **values: object) -> None:
+def _set(widget: pn.viewable.Viewable, **values: object) -> None:
     """Set only what differs: Param fires for equal values too, and a callback must not chase its own tail."""
     changed = {key: value for key, value in values.items() if getattr(widget, key) != value}
     if changed:
@@ -50,6 +50,12 @@ def _set(widget: pn.widgets.Widget, **values: object) -> None:
 
 def _words(text: str, **layout: object) -> pn.pane.HTML:
     return pn.pane.HTML(text, margin=(5, 4), **layout)
+
+
+def captioned(button: pn.widgets.Button | pn.widgets.Toggle, words: pn.pane.HTML, **layout: Any) -> pn.Row:
+    """A button with words over it that change: for a new label of its own a browser lays out the whole page anew."""
+    words.param.update(css_classes=["gv-caption"], margin=0)
+    return pn.Row(button, words, sizing_mode="stretch_width", **layout)
 
 
 class Legend:
@@ -61,12 +67,16 @@ class Legend:
         self.session = session
         self.classes = session.catalogue.manifest.classes
         self._buttons = {entry.name: self._button(entry) for entry in self.classes}
-        self.panel = pn.Column(*self._buttons.values(), css_classes=["gv-legend"], sizing_mode="stretch_width")
+        self._counts = {entry.name: pn.pane.HTML("") for entry in self.classes}
+        rows = [
+            captioned(button, self._counts[name], css_classes=["gv-class"]) for name, button in self._buttons.items()
+        ]
+        self.panel = pn.Column(*rows, css_classes=["gv-legend"], sizing_mode="stretch_width")
         self.follow()
 
     def _button(self, entry: SourceClass) -> pn.widgets.Toggle:
         button = Toggle(
-            label=entry.plural, value=True, css_classes=["gv-class"], sizing_mode="stretch_width", height=30,
+            label=entry.plural, value=True, sizing_mode="stretch_width", height=30, margin=0,
             stylesheets=[_swatch(entry.colour)],
         )  # fmt: skip
         button.param.watch(self._clicked, "value")
@@ -91,14 +101,14 @@ class Legend:
         for entry in self.classes:
             count = counts.get(entry.name, 0)
             words = style.number(count) if exact else f"≈ {style.rounded(count)}"
-            _set(self._buttons[entry.name], label=f"{entry.plural}  {words}")
+            _set(self._counts[entry.name], object=f'<div class="gv-count">{words}</div>')
 
 
 def _swatch(colour: str) -> str:
     return (
         f".bk-btn{{--swatch:{colour}}}"
         ".bk-btn{text-align:left;border:0!important;background:transparent!important;box-shadow:none!important;"
-        "color:var(--gv-quiet)!important;padding:4px 6px;font-size:13px;white-space:pre;"
+        "color:var(--gv-quiet)!important;padding:4px 100px 4px 6px;font-size:13px;white-space:pre;overflow:hidden;"
         "text-decoration:line-through;opacity:.6}"
         ".bk-btn.bk-active{color:var(--gv-ink)!important;text-decoration:none;opacity:1}"
         ".bk-btn:hover{background:var(--gv-accent-soft)!important}"

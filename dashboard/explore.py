@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 
 from dashboard import style
-from dashboard.controls import ColourControl, Legend, filters
+from dashboard.controls import ColourControl, Legend, captioned, filters
 from dashboard.pictures import Answer, Asked, Counts, answers
 from dashboard.state import Plane, Session
 from dashboard.tasks import Stepwise, soon
@@ -31,7 +31,8 @@ class Explore:
         self._asked: dict[str, Any] = {}
         self._failed = False
         self._following = False
-        self._chip_buttons: dict[str, pn.widgets.Button] = {}
+        self._chip_words: dict[str, pn.pane.HTML] = {}
+        self._chip_rows: dict[str, pn.Row] = {}
         self._sentence = pn.pane.HTML("", sizing_mode="stretch_width", css_classes=["gv-sentence-pane"])
         self._busy = pn.pane.HTML("", width=120, css_classes=["gv-marks"])
         hint = '<span class="gv-quiet">Drag a box or a lasso in any view, or move a filter below.</span>'
@@ -144,22 +145,24 @@ class Explore:
         self._list_chips()
 
     def _list_chips(self) -> None:
-        # With the sentence, after the pictures: the browser lays the whole page out anew for every label.
         clauses = dict(self.session.selection)
         for name, clause in clauses.items():
-            text = f"✕  {clause.sentence(self.session.label)}"
-            if name not in self._chip_buttons:
-                self._chip_buttons[name] = self._chip(name)
-            if self._chip_buttons[name].label != text:
-                self._chip_buttons[name].label = text
-        wanted = [self._chip_buttons[name] for name in clauses] or [self._hint]
+            if name not in self._chip_rows:
+                self._chip_words[name] = pn.pane.HTML("")
+                self._chip_rows[name] = self._chip(name)
+            text = f'<div class="gv-chip-words">{style.escape(clause.sentence(self.session.label))}</div>'
+            if self._chip_words[name].object != text:
+                self._chip_words[name].object = text
+        wanted = [self._chip_rows[name] for name in clauses] or [self._hint]
         if list(self._chips) != wanted:
             self._chips[:] = wanted
 
-    def _chip(self, name: str) -> pn.widgets.Button:
-        button = pn.widgets.Button(css_classes=["gv-chip"], height=26, sizing_mode="stretch_width", margin=(2, 4))
+    def _chip(self, name: str) -> pn.Row:
+        button = pn.widgets.Button(
+            label="✕", height=26, sizing_mode="stretch_width", margin=0, css_classes=["gv-chip-off"]
+        )
         button.on_click(lambda _: self.session.remove(name))
-        return button
+        return captioned(button, self._chip_words[name], css_classes=["gv-chip"], margin=(2, 4))
 
     def _layout(self) -> pn.Row:
         buttons = {"height": 28, "css_classes": ["gv-button"], "margin": (4, 3), "sizing_mode": "stretch_width"}

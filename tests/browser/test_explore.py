@@ -93,7 +93,7 @@ def coloured_mask(picture: np.ndarray) -> np.ndarray:
 
 def test_a_class_that_is_switched_off_vanishes(page: Page) -> None:
     before = [pink(pixels(page, view)) for view in VIEWS]
-    quasars = page.locator(".gv-legend button", has_text="quasars")
+    quasars = page.locator(".gv-legend .gv-class", has_text="quasars")
     there = int("".join(filter(str.isdigit, quasars.inner_text())))
     fewer = after(page, quasars.click)
     assert count(page) == fewer == 40_000 - there
