@@ -94,7 +94,7 @@ def coloured_mask(picture: np.ndarray) -> np.ndarray:
 def test_a_class_that_is_switched_off_vanishes(page: Page) -> None:
     before = [pink(pixels(page, view)) for view in VIEWS]
     quasars = page.locator(".gv-legend .gv-class", has_text="quasars")
-    there = int("".join(filter(str.isdigit, quasars.inner_text())))
+    there = int("".join(filter(str.isdigit, quasars.locator(".gv-count").inner_text())))
     fewer = after(page, quasars.click)
     assert count(page) == fewer == 40_000 - there
     for view, number in zip(VIEWS, before, strict=True):
@@ -107,6 +107,21 @@ def test_a_chip_and_undo_take_a_clause_back(page: Page) -> None:
     assert after(page, lambda: page.locator(".gv-chip button").first.click()) == 40_000
     assert after(page, lambda: page.get_by_role("button", name="Undo").click()) == fewer
     assert after(page, lambda: page.get_by_role("button", name="Clear").click()) == 40_000
+
+
+# Counts how often the whole page is laid out from now on.
+COUNT_LAYOUTS = """() => {
+  const [root] = Bokeh.index.roots, layOut = root.compute_layout
+  window.gvLayouts = 0
+  root.compute_layout = function (...options) { window.gvLayouts++; return layOut.apply(this, options) }
+}"""
+
+
+def test_a_filter_that_moves_does_not_lay_out_the_whole_page(page: Page) -> None:
+    after(page, lambda: hand.slide(page, "probability", 0.5))  # its chip needs a place, once
+    page.evaluate(COUNT_LAYOUTS)
+    after(page, lambda: hand.slide(page, "probability", 0.8))
+    assert page.evaluate("window.gvLayouts") == 0
 
 
 def test_two_tabs_do_not_influence_each_other(open_page: Callable[[], Page]) -> None:
