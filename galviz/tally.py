@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from galviz.catalogue import Catalogue
 from galviz.index import Index, Plane
 from galviz.kernels import runs
-from galviz.marks import chunks, combined, groups_on, prepare
+from galviz.marks import chunks, combined, groups_on, prepare, word_range
 from galviz.selection import Selection
 from galviz.work import Stop, at_once, never
+
+OPEN, NOWHERE = -1, -2
 
 
 def class_counts(catalogue: Catalogue, index: Index, selection: Selection, stop: Stop) -> NDArray[np.int64]:
@@ -70,11 +73,9 @@ def selected(
 
 
 def histogram_plane(index: Index, column: str) -> Plane | None:
-    """A plane that holds the column in single precision or as codes."""
-    return next(
-        (p for p in index.planes if column in p.tables or (column in p.columns and p.columns[column].dtype == "f4")),
-        None,
-    )
+    """A plane that holds the column in single precision or as codes, if there is one that its strips slice."""
+    able = [p for p in index.planes if column in p.tables or (column in p.columns and p.columns[column].dtype == "f4")]
+    return next((p for p in able if p.layout.y == column), able[0] if able else None)
 
 
 def histogram(
@@ -90,20 +91,42 @@ def histogram(
     if by_class:
         category[-1] = -1
     values, depth = plane.columns[column], on.size - 1 if by_class else 1
+    told = _bins_of_strips(plane, column, edges)
 
     def part(first: int, last: int) -> NDArray[np.int64]:
         words = combined(plane, marks, first, last)
         if column in plane.tables:
             out = np.zeros((256, depth), np.int64)
             runs.count_codes_of(values, words, plane.bounds, category, first, last, out)
-        else:
-            out = np.zeros((len(edges) - 1, depth), np.int64)
-            raw = values.view(np.uint32)
-            runs.count_bins(values, raw, edges, _near(edges), words, plane.bounds, category, first, last, out)
+            return out
+        out = np.zeros((len(edges) - 1, depth), np.int64)
+        raw, origin = values.view(np.uint32), word_range(plane, first, last)[0]
+        changes = first + 1 + np.flatnonzero(np.diff(told[first:last]))
+        for start, stop in pairwise([first, *changes.tolist(), last]):
+            here = words[word_range(plane, start, stop)[0] - origin :]
+            if told[start] >= 0:
+                numbers = np.zeros(on.size, np.int64)
+                runs.count_groups(here, plane.bounds, start, stop, numbers)
+                np.add.at(out[told[start]], category[category >= 0], numbers[category >= 0])
+            elif told[start] == OPEN:
+                runs.count_bins(values, raw, edges, _near(edges), here, plane.bounds, category, start, stop, out)
         return out
 
     total = np.sum(at_once([partial(part, *strips) for strips in chunks(plane)], stop), axis=0)
     return _binned(plane.tables[column], total, edges) if column in plane.tables else total
+
+
+def _bins_of_strips(plane: Plane, column: str, edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin that all values of a strip lie in, NOWHERE if they lie beyond the edges, OPEN where that is not known, as
+    of the last strip, where values may be missing."""
+    told = np.full(plane.strips, OPEN)
+    if column == plane.layout.y:
+        low, high = plane.spans.T
+        bins = np.where(plane.spans == edges[-1], len(edges) - 2, np.searchsorted(edges, plane.spans, side="right") - 1)
+        whole = (bins[:, 0] == bins[:, 1]) & (low >= edges[0]) & (high <= edges[-1])
+        told[whole] = bins[whole, 0]
+        told[(high < edges[0]) | (low > edges[-1])] = NOWHERE
+    return told
 
 
 def _binned(table: NDArray[np.float64], counts: NDArray[np.int64], edges: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -121,8 +121,8 @@ class Plane:
 
     `size` places with padding; `bounds` (strips, groups + 1) the places where each group of each strip starts and
     ends, the last strip being the rows without coordinates; `spans` (strips, 2) the smallest and largest y of each
-    strip; `columns` x, y and the carried columns by name; `zones` (blocks, 2) their smallest and largest stored value
-    in each block; `tables` the values of coded columns.
+    strip, NaN for the last one; `columns` x, y and the carried columns by name; `zones` (blocks, 2) their smallest and
+    largest stored value in each block; `tables` the values of coded columns.
     """
 
     number: int
