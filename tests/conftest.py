@@ -18,6 +18,7 @@ from tests.fresh import forget
 ROOT = Path(__file__).parents[1]
 REAL_SAMPLE = ROOT.parent / "shared" / "data" / "sdss_wise_sample.csv"
 NO_BROWSER = "no Chromium or Chrome was found"
+MANY_FILES = 400  # open ones, of 1,024 that many systems allow
 # Compiling a loop takes seconds the first time.
 settings.register_profile("galviz", deadline=None)
 settings.load_profile("galviz")
@@ -68,6 +69,14 @@ def few_open_files() -> Iterator[None]:
     forget()
     index._cache.clear()
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def not_too_many_open_files() -> Iterator[None]:
+    """Collect refused indexes, which errors that refer to themselves keep open, before no more files can be opened."""
+    yield
+    if len(os.listdir("/dev/fd")) > MANY_FILES:
+        gc.collect()
 
 
 def in_ci() -> bool:
