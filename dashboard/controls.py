@@ -52,10 +52,16 @@ def _words(text: str, **layout: object) -> pn.pane.HTML:
     return pn.pane.HTML(text, margin=(5, 4), **layout)
 
 
-def captioned(button: pn.widgets.Button | pn.widgets.Toggle, words: pn.pane.HTML, **layout: Any) -> pn.Row:
+class Captioned:
     """A button with words over it that change: for a new label of its own a browser lays out the whole page anew."""
-    words.param.update(css_classes=["gv-caption"], margin=0)
-    return pn.Row(button, words, sizing_mode="stretch_width", **layout)
+
+    def __init__(self, button: pn.widgets.Button | pn.widgets.Toggle, **layout: Any) -> None:
+        self.words = pn.pane.HTML("", css_classes=["gv-caption"], margin=0)
+        self.panel = pn.Row(button, self.words, sizing_mode="stretch_width", **layout)
+
+    def say(self, handle: str, text: str) -> None:
+        """Write `text`, which is escaped, in the look of the CSS class `handle`."""
+        _set(self.words, object=f'<div class="{handle}">{style.escape(text)}</div>')
 
 
 class Legend:
@@ -67,10 +73,8 @@ class Legend:
         self.session = session
         self.classes = session.catalogue.manifest.classes
         self._buttons = {entry.name: self._button(entry) for entry in self.classes}
-        self._counts = {entry.name: pn.pane.HTML("") for entry in self.classes}
-        rows = [
-            captioned(button, self._counts[name], css_classes=["gv-class"]) for name, button in self._buttons.items()
-        ]
+        self._counts = {name: Captioned(button, css_classes=["gv-class"]) for name, button in self._buttons.items()}
+        rows = [caption.panel for caption in self._counts.values()]
         self.panel = pn.Column(*rows, css_classes=["gv-legend"], sizing_mode="stretch_width")
         self.follow()
 
@@ -101,7 +105,7 @@ class Legend:
         for entry in self.classes:
             count = counts.get(entry.name, 0)
             words = style.number(count) if exact else f"≈ {style.rounded(count)}"
-            _set(self._counts[entry.name], object=f'<div class="gv-count">{words}</div>')
+            self._counts[entry.name].say("gv-count", words)
 
 
 def _swatch(colour: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import panel as pn
 
 from dashboard import style
-from dashboard.controls import ColourControl, Legend, captioned, filters
+from dashboard.controls import Captioned, ColourControl, Legend, filters
 from dashboard.pictures import Answer, Asked, Counts, answers
 from dashboard.state import Plane, Session
 from dashboard.tasks import Stepwise, soon
@@ -31,8 +31,7 @@ class Explore:
         self._asked: dict[str, Any] = {}
         self._failed = False
         self._following = False
-        self._chip_words: dict[str, pn.pane.HTML] = {}
-        self._chip_rows: dict[str, pn.Row] = {}
+        self._known_chips: dict[str, Captioned] = {}
         self._sentence = pn.pane.HTML("", sizing_mode="stretch_width", css_classes=["gv-sentence-pane"])
         self._busy = pn.pane.HTML("", width=120, css_classes=["gv-marks"])
         hint = '<span class="gv-quiet">Drag a box or a lasso in any view, or move a filter below.</span>'
@@ -147,22 +146,19 @@ class Explore:
     def _list_chips(self) -> None:
         clauses = dict(self.session.selection)
         for name, clause in clauses.items():
-            if name not in self._chip_rows:
-                self._chip_words[name] = pn.pane.HTML("")
-                self._chip_rows[name] = self._chip(name)
-            text = f'<div class="gv-chip-words">{style.escape(clause.sentence(self.session.label))}</div>'
-            if self._chip_words[name].object != text:
-                self._chip_words[name].object = text
-        wanted = [self._chip_rows[name] for name in clauses] or [self._hint]
+            if name not in self._known_chips:
+                self._known_chips[name] = self._chip(name)
+            self._known_chips[name].say("gv-chip-words", clause.sentence(self.session.label))
+        wanted = [self._known_chips[name].panel for name in clauses] or [self._hint]
         if list(self._chips) != wanted:
             self._chips[:] = wanted
 
-    def _chip(self, name: str) -> pn.Row:
+    def _chip(self, name: str) -> Captioned:
         button = pn.widgets.Button(
             label="✕", height=26, sizing_mode="stretch_width", margin=0, css_classes=["gv-chip-off"]
         )
         button.on_click(lambda _: self.session.remove(name))
-        return captioned(button, self._chip_words[name], css_classes=["gv-chip"], margin=(2, 4))
+        return Captioned(button, css_classes=["gv-chip"], margin=(2, 4))
 
     def _layout(self) -> pn.Row:
         buttons = {"height": 28, "css_classes": ["gv-button"], "margin": (4, 3), "sizing_mode": "stretch_width"}

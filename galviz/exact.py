@@ -333,12 +333,13 @@ class Job:
     def _add_up(self) -> None:
         while self._added:
             piece = self._added.popleft()
-            if self._total is None and self._here and len(piece.counts) == self.request.view.height:
+            if self._total is not None:
+                self._total.add(piece)
+            elif self._here and len(piece.counts) == self.request.view.height:
                 self._total = piece
-                continue
-            if self._total is None:  # made by whoever adds the first piece, since it takes a while
+            else:  # made by whoever adds the first piece, since it takes a while
                 self._total = self._blank_total(piece.sums.shape[2])
-            self._total.add(piece)
+                self._total.add(piece)
 
     @property
     def total(self) -> Piece:

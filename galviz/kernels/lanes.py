@@ -18,7 +18,7 @@ _WIDE = 8  # how many sums are left when they become long
 _INT, _LONG, _SINGLE, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()
 FINE_BITS = 32  # of the fraction that the second half of a sum in two halves counts
 FINE = 2.0**FINE_BITS
-REST_BITS = 24
+REST_BITS = 24  # of what a value in single precision has less than 1/narrow
 
 
 def _reals(builder: Any, numbers: Any, dtype: Any, real: Any) -> Any:
@@ -49,17 +49,21 @@ def _total(builder: Any, numbers: Any) -> Any:
     return builder.extract_element(total, ir.Constant(_INT, 0))
 
 
-def _coarse(builder: Any, values: Any, word: Any, narrow: Any) -> Any:
+def _scaled(context: Any, builder: Any, kind: Any, values: Any, place: Any, narrow: Any) -> Any:
+    numbers = _reals(builder, loaded(context, builder, kind, values, place), kind.dtype, _SINGLE)
+    return builder.fmul(numbers, everywhere(builder, narrow))
+
+
+def _coarse(context: Any, builder: Any, kind: Any, values: Any, place: Any, word: Any, narrow: Any) -> Any:
     """The sum in units of 1/narrow; rests are lost."""
-    scaled = builder.fmul(values, everywhere(builder, narrow))
+    scaled = _scaled(context, builder, kind, values, place, narrow)
     return _total(builder, _chosen(builder, builder.fptosi(scaled, vector(_INT)), word))
 
 
 def _split(context: Any, builder: Any, kind: Any, values: Any, place: Any, word: Any, narrow: Any) -> tuple[Any, ...]:
     """The sum of the whole units of 1/narrow, that of the rests, and which values have bits beyond these."""
-    numbers = _reals(builder, loaded(context, builder, kind, values, place), kind.dtype, _SINGLE)
-    singles, wholes = numbers.type, vector(_INT)
-    scaled = builder.fmul(numbers, everywhere(builder, narrow))
+    scaled = _scaled(context, builder, kind, values, place, narrow)
+    singles, wholes = scaled.type, vector(_INT)
     whole = builder.fptosi(scaled, wholes)
     left = builder.fsub(scaled, builder.sitofp(whole, singles))
     left = builder.fmul(left, ir.Constant(singles, [2.0**REST_BITS] * LANES))
@@ -132,9 +136,7 @@ def _coarse_sum(typingctx: Any, values: Any, place: Any, word: Any, narrow: Any)
     """The sum of those of the 64 values from `place` on that are in `word`, in units of 1/narrow; rests are lost."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind, (values, place, word, narrow) = signature.args[0], args
-        numbers = _reals(builder, loaded(context, builder, kind, values, place), kind.dtype, _SINGLE)
-        return _coarse(builder, numbers, word, narrow)
+        return _coarse(context, builder, signature.args[0], *args)
 
     return types.int64(values, *_PLACE, types.float32), codegen
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 
-import panel as pn
 import pytest
 
-from dashboard.controls import ColourControl, Legend, ProbabilityFilter, RangeFilter, filters
+from dashboard.controls import Captioned, ColourControl, Legend, ProbabilityFilter, RangeFilter, filters
 from dashboard.state import Look, Session
 from galviz.selection import OneOf, Range
 
 
-def words_of(pane: pn.pane.HTML) -> str:
-    """What is to be read in a pane."""
-    return re.sub("<[^>]*>", "", pane.object)
+def words_of(caption: Captioned) -> str:
+    """What is to be read over a button."""
+    return re.sub("<[^>]*>", "", caption.words.object)
 
 
 def test_the_legend_switches_a_class_off_and_on(session: Session) -> None:
@@ -32,7 +31,7 @@ def test_the_legend_follows_undo_and_shows_counts(session: Session) -> None:
     assert [button.value for button in legend._buttons.values()] == [False, True, False]
     legend.show({"GALAXY": 1234567, "QSO": 0, "STAR": 5})
     assert [button.label for button in legend._buttons.values()] == ["galaxies", "quasars", "stars"]
-    assert [words_of(pane) for pane in legend._counts.values()] == ["1,234,567", "0", "5"]
+    assert [words_of(caption) for caption in legend._counts.values()] == ["1,234,567", "0", "5"]
     legend.show({"GALAXY": 1234567, "QSO": 0, "STAR": 5}, exact=False)
     assert words_of(legend._counts["GALAXY"]) == "≈ 1,230,000"
     assert session.selection.get("class") == OneOf("class_pred", ("QSO",)), "following must not choose"

@@ -152,7 +152,7 @@ def test_the_page_says_whether_it_shows_estimates(session: Session, monkeypatch:
     exact = session.catalogue.count("psf_r <= 18")
     assert f'data-count="{exact}"' in explore._sentence.object
     assert f"about {rounded(exact)}</b>" in explore._sentence.object
-    assert all("≈ " in pane.object for pane in explore.legend._counts.values())
+    assert all("≈ " in caption.words.object for caption in explore.legend._counts.values())
     steps = list(answers(asked[-1], never))
     for step in steps[:-1]:
         explore._show(asked[-1], step)
